@@ -1,0 +1,52 @@
+/*
+ * metrics - counters, gauges and histograms from one table, rendered for Prometheus.
+ *
+ * Every metric of every service is a row of base/metrics.def:
+ *
+ *     METRIC(COUNTER, dead_letters, "tern_dead_letters_total", WRITER, "reason",
+ *            "invalid|too_large|key_mismatch", "Records given up on, by reason.")
+ *
+ * At most one label, whose values are fixed in the row, so cardinality is bounded by construction.
+ * Values are relaxed atomics: any thread may add; hot paths add once per batch, not per message.
+ * Histograms have fixed buckets by unit: seconds (1 us … 60 s) or plain counts.
+ */
+#ifndef TERN_BASE_METRICS_H
+#define TERN_BASE_METRICS_H
+
+#include "base/buf.h"
+#include <stdint.h>
+
+/* Which programs show a metric. */
+enum {
+        METRICS_MESSAGING = 1,
+        METRICS_NOTIFICATION = 2,
+        METRICS_WRITER = 4,
+        METRICS_GATEWAYS = 3,
+        METRICS_ALL = 7,
+};
+
+enum metric_id {
+#define METRIC(kind, id, ...) M_##id,
+#include "base/metrics.def"
+        METRIC_COUNT,
+};
+
+struct metrics; /* opaque */
+
+struct metrics *metrics_new(unsigned service_mask);
+struct metrics *metrics_free(struct metrics *m);
+/* label: index into the row's values, 0 when it has none. m may be NULL everywhere: nothing happens. */
+void metrics_add(struct metrics *m, enum metric_id id, unsigned label, int64_t n);
+void metrics_set(struct metrics *m, enum metric_id id, unsigned label, int64_t v);
+/* Histogram of seconds: value in nanoseconds. Histogram of counts: the count. */
+void metrics_observe(struct metrics *m, enum metric_id id, unsigned label, int64_t v);
+int64_t metrics_get(const struct metrics *m, enum metric_id id, unsigned label);
+/* Index of a label value of a row, or -1. For labels known only as text at start-up. */
+int metrics_label(enum metric_id id, const char *value);
+/* A gauge that is computed when somebody looks. fn runs on the ops thread: it reads atomics only. */
+void metrics_gauge_fn(
+        struct metrics *m, enum metric_id id, unsigned label, int64_t (*fn)(void *), void *arg);
+/* Prometheus text format 0.0.4, HELP and TYPE included. */
+void metrics_render(struct metrics *m, struct buf *out);
+
+#endif

@@ -1,0 +1,72 @@
+/*
+ * server - civetweb with its acceptor taken away: workers only ever see complete request heads.
+ *
+ * Fresh and kept-alive sockets rest on a shard (net/intake.h) until the whole head lies in the
+ * kernel's buffer; then http_server_feed() puts the descriptor into civetweb's queue without blocking. Handlers run on
+ * civetweb's workers and may block for a bounded time.
+ */
+#ifndef TERN_HTTP_SERVER_H
+#define TERN_HTTP_SERVER_H
+
+#include "base/buf.h"
+#include "base/config.h"
+#include "base/metrics.h"
+#include "http/handover.h"
+
+struct http_server;
+struct http_request; /* lives for one handler call */
+
+struct http_settings {
+#define CONFIG(type, field, ...) CONFIG_FIELD_##type(field)
+#include "http/settings.def"
+};
+extern const struct config_row http_settings_rows[];
+extern const size_t http_settings_count;
+
+/* Handlers return after they answered or took the socket. */
+typedef void (*http_handler)(void *arg, struct http_request *rq);
+
+struct http_options {
+        const struct http_settings *settings;
+        struct metrics *metrics;
+        /* A socket that may carry another request comes back here, on a worker's thread: the intake takes it (owns fd). */
+        void (*rest)(void *arg, int fd, const char *client_addr);
+        void *rest_arg;
+};
+MUST_CHECK int http_server_new(const struct http_options *o, struct http_server **ret);
+/* Before start. method NULL = any. pattern: "/a/:id/b" matches one segment per name; a trailing "*" matches the rest as a prefix. Earlier routes win. */
+void http_route(struct http_server *srv, const char *method, const char *pattern, http_handler fn, void *arg);
+/* WebSocket: check runs before the 101 (return false after having answered: nothing was upgraded); ready after it: take the socket there. */
+void http_websocket(struct http_server *srv, const char *prefix, bool (*check)(void *arg, struct http_request *rq), http_handler ready, void *arg);
+MUST_CHECK int http_server_start(struct http_server *srv);
+/* A socket with a whole head. True: civetweb owns fd. False: queue full, still the caller's. Any thread. Never blocks. */
+bool http_server_feed(struct http_server *srv, int fd, const char *client_addr);
+/* Stops workers; open requests get a bounded time. */
+struct http_server *http_server_free(struct http_server *srv);
+
+/* ---- in a handler ---- */
+struct slice http_method(const struct http_request *rq);
+struct slice http_path(const struct http_request *rq);  /* decoded, without query */
+struct slice http_query(const struct http_request *rq); /* raw, may be empty */
+struct slice http_param(const struct http_request *rq, const char *name); /* path segment by its pattern name, percent-decoded */
+struct slice http_header(const struct http_request *rq, const char *name); /* n 0 if absent */
+struct slice http_client_addr(const struct http_request *rq);
+/* Percent-decoded value of a query parameter into the request's memory. False if absent. */
+bool http_query_get(struct http_request *rq, const char *name, struct slice *ret);
+/* Value of a cookie. False if absent. */
+bool http_cookie_get(struct http_request *rq, const char *name, struct slice *ret);
+/* Reads the whole body within the deadline and bytes_max. 0, -EMSGSIZE, -ETIMEDOUT, -ECONNRESET, -EINVAL (bad framing), -EBUSY (too many bodies at once). */
+MUST_CHECK int http_body(struct http_request *rq, size_t bytes_max, struct slice *ret);
+/* extra_headers: complete lines or empty. CORS headers are added by the router from settings (origins). */
+void http_reply(struct http_request *rq, int status, const char *content_type, struct slice extra_headers, struct slice body);
+void http_reply_json(struct http_request *rq, int status, struct slice json);
+/* {"error":{"code":…,"message":…}} */
+void http_reply_error(struct http_request *rq, int status, const char *code, const char *message);
+/* Takes the socket out of civetweb. Nothing may be written through rq afterwards. */
+void http_handover_take(struct http_request *rq, struct http_handover *ret);
+/* Appends the CORS header lines that this request's Origin earns (or nothing). */
+void http_cors_headers(const struct http_request *rq, struct buf *out);
+/* True if origins ("*", list, "") lets this Origin in; an absent Origin is let in. */
+bool http_origin_allowed(const char *origins, struct slice origin);
+
+#endif
