@@ -41,35 +41,43 @@ struct event_error {
         char message[160]; /* "content is 70001 bytes, the limit is 65536" */
 };
 
-/* Everything any event carries; what a type lacks is empty. Strings are decoded, NUL-terminated, owned by the arena inside. */
+/* Everything any event carries; what a type lacks is NULL or 0. Strings are decoded UTF-8,
+ * NUL-terminated, owned by the arena inside; X_json members are compact JSON text. Which type has
+ * which field: fields.def. */
 struct event {
         enum event_type type;
-        char *id;               /* ce_id */
-        char *source;
-        int64_t time_ms;        /* ce_time; 0 if absent */
+        char *id, *source; /* ce_id, ce_source */
+        char *conversation_id, *user_id, *title;
         /* chat */
-        char *conversation_id, *user_id, *sender_id, *content, *content_type, *reply_to, *client_id, *title;
-        char *metadata_json;    /* compact JSON object text, or NULL */
-        char *role;             /* member: "member" or "owner" */
-        int64_t seq;            /* receipt.read: up to this seq */
+        char *sender_id; /* senderId, createdBy, by */
+        char *content, *content_type, *reply_to, *client_id, *metadata_json, *role;
+        int64_t seq; /* receipts and read_all: up to this one */
         bool is_typing;
-        bool open;              /* conversation: anyone may enter */
-        /* tern.emit */
-        char *event_name, *args_json; /* args_json: "a,b" without brackets */
-        char *except_json;            /* array text, or NULL */
-        /* notification, broadcast */
-        char *notification_id, *kind /* "type" in the JSON */, *body, *data_json, *audience;
+        bool open; /* conversation: anyone may enter */
+        /* tern.emit; args_json is "a,b" without brackets */
+        char *event_name, *args_json, *except_json;
+        /* notification and broadcast; kind is "type" in the JSON */
+        char *notification_id, *kind, *body, *data_json, *audience;
         /* session */
         char *sid, *sub, *gateway, *rooms_json;
         int64_t gen;
-        void *arena;
+        bool closed;
+        /* control and access */
+        char *reason, *topic, *cluster_id;
+        int64_t before_ms, epoch, partitions;
+        void *arena; /* owned */
 };
 void event_done(struct event *e);
 
-/* Parses and validates. topic without prefix. 0, or -EINVAL with *err. */
-MUST_CHECK int event_parse(struct slice topic, struct slice type, struct slice id, struct slice key, struct slice value, struct event *ret, struct event_error *err);
-/* The key a valid event must have ("" if any): conversation id, user id… Borrowed from e. */
-struct slice event_key(const struct event *e);
+/* Parses and validates a record's parts. topic without prefix; type is ce_type. 0, or -EINVAL with *err filled.
+ * The key is not compared here: a record whose key is not event_key()'s is another partitioner's or
+ * another key's (see event_key_fits). event_done() *ret after success only. */
+MUST_CHECK int event_parse(struct slice topic, struct slice type, struct slice id, struct slice key,
+        struct slice value, struct event *ret, struct event_error *err);
+/* The key that the event's record must have, appended; nothing for types that may have any (emit, session, notice, epoch). */
+void event_key(const struct event *e, struct buf *out);
+/* True if key is what event_key() says, or the type may have any key. */
+bool event_key_fits(const struct event *e, struct slice key);
 /* The data of an event as compact JSON, for producing. Fields by type as in proto/schemas. Appends. */
 void event_encode(const struct event *e, struct buf *out);
 
@@ -83,12 +91,10 @@ void event_message_id(struct slice conversation_id, struct slice sender_id, stru
 
 /* ---- normalizing foreign records ---- */
 
-struct bus_header;
 /* notifications and broadcasts: structured mode and bare JSON become id, type, key, value as if binary. Output goes into scratch, slices
  * point there or into the input. 0 (also when nothing was to do), or -EINVAL with *err. */
 struct event_envelope {
         struct slice topic, key, id, type, source, content_type, value;
-        int64_t time_ms;
         int32_t partition;
         int64_t offset;
 };

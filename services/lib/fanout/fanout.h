@@ -34,6 +34,8 @@ struct fanout_topic {
         bool rooms;       /* records are delivered to the room of their key */
         bool all;         /* every valid record is shown to ops.record (sessions, control, access) */
         bool by_key;      /* newest record of each key is findable (fanout_newest) */
+        uint8_t room_class; /* topics of one class share rooms: one subscription serves them all */
+        char room_until;  /* 0: the room is the whole key; else the key up to this character */
         uint32_t epoch;
 };
 
@@ -94,6 +96,9 @@ struct fanout_ops {
         /* Encodes a vector; full or only the slots the subscriber touches is the application's choice.
          * sub is NULL for the shared cursor. Appends to dst (cap FANOUT_CURSOR_MAX), returns its length. */
         size_t (*cursor)(void *app, const struct subscriber *sub, const int64_t *vector, char *dst);
+        /* Once for each valid, first record whose room has a subscription here (also of catch-up: own is then true), before
+         * its verdicts and frames: the place to parse it once. */
+        void (*room_record)(void *app, const struct record *r, bool own);
         /* Before delivery, per subscription: rights, except-lists. */
         enum fanout_verdict (*verdict)(void *app, struct subscription *sn, const struct record *r);
         /* Queues m (takes its own reference). 0, or -ENOBUFS: at the bound, nothing was queued.

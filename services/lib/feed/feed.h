@@ -37,6 +37,7 @@ struct feed_topic {
         const char *name;      /* without prefix */
         int metric_label;      /* of records_in; -1 none */
         bool cursor, rooms, all, by_key; /* see struct fanout_topic */
+        uint8_t room_class; char room_until; /* see struct fanout_topic */
         bool dedupe;           /* first id in its partition counts */
         bool foreign_check;    /* partition must be murmur2(key) mod n */
         bool from_start;       /* compacted state (access): read whole before ready */
