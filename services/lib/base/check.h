@@ -35,8 +35,12 @@ void *xrealloc(void *p, size_t n);
 char *xstrdup(const char *s);
 char *xstrndup(const char *s, size_t n);
 
-/* Functions that have a safer twin here do not compile. */
+/* Functions that have a safer twin here do not compile. Their headers come first: a poisoned name may not even be declared. */
 #ifndef TERN_ALLOW_UNSAFE
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
 #pragma GCC poison strcpy sprintf strcat strtok atoi localtime system
 #endif
 
