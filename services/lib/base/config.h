@@ -9,7 +9,7 @@
  * CONFIG_STRUCT fields and CONFIG_ROW rows are made from the same file (see the macros below). Types:
  *   U32, U64   decimal, min..max         field uint32_t / uint64_t
  *   BOOL       on|off (true false 1 0)   field bool
- *   STR        min..max bytes            field char *, owned by the struct
+ *   STR        min..max bytes; a unit like "a|b|c" lists the values;            field char *, owned by the struct
  *   LIST       comma-separated, min..max bytes in all; kept as text; field char *
  *   SECRET     path of a file; its content without the last newline is the value; never printed
  *              field char *; "" = not set
@@ -95,6 +95,8 @@ void config_markdown(const struct config_group *groups, size_t count, struct buf
 /* name=value lines of what is in force, secrets shown as "(set)"; for --print-settings. */
 void config_print(const struct config_group *groups, size_t count, struct buf *out);
 
+/* True if text is one of "a|b|c". A STR row whose unit has a '|' is checked against it. */
+bool config_is_choice(const char *choices, const char *text);
 /* Iterates over a comma-separated list: *rest starts as the whole. False at its end. Blanks around
  * items are cut; empty items are skipped. */
 bool config_list_next(struct slice *rest, struct slice *ret_item);
