@@ -62,11 +62,11 @@ function(tern_proto_library)
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/proto/*.c)
   if(NOT sources)
     add_library(tern_proto INTERFACE)
-    target_link_libraries(tern_proto INTERFACE tern_flags tern_base PkgConfig::JSONC)
+    target_link_libraries(tern_proto INTERFACE tern_flags tern_base)
     return()
   endif()
   add_library(tern_proto STATIC ${sources})
-  target_link_libraries(tern_proto PRIVATE tern_flags PUBLIC tern_base PkgConfig::JSONC PkgConfig::CRYPTO)
+  target_link_libraries(tern_proto PRIVATE tern_flags PUBLIC tern_base PkgConfig::CRYPTO)
 endfunction()
 
 # tern_program(FOLDER [NAME binary] LIBS ...): services/FOLDER/*.c as the program tern-FOLDER.

@@ -27,3 +27,8 @@ bool event_user_id_valid(struct slice id)
 {
         return id_valid(id, "._~@:|-", USER_ID_MAX);
 }
+
+bool event_json_valid(struct slice json, unsigned depth_max)
+{
+        return json_check(json, depth_max, JSON_NO_NUL | JSON_NO_SURROGATES);
+}

@@ -5,8 +5,9 @@
 
 #include "proto/event_tables.h"
 
+#include "base/jsonscan.h"
+
 #include <errno.h>
-#include <json-c/json.h>
 #include <stdio.h>
 
 static int refuse(struct event_error *err, enum event_fault f, const char *message)
@@ -29,12 +30,14 @@ static struct piece keep(struct buf *scratch, struct slice s)
         return p;
 }
 
-static struct piece keep_member(struct buf *scratch, struct json_object *root, const char *name)
+static struct piece keep_member(struct buf *scratch, struct slice root, const char *name)
 {
-        struct json_object *v;
-        if (!json_object_object_get_ex(root, name, &v) || !json_object_is_type(v, json_type_string))
+        struct slice v;
+        if (!json_member(root, name, &v) || !json_is_string(v))
                 return (struct piece){0};
-        return keep(scratch, slice_of(json_object_get_string(v), (size_t)json_object_get_string_len(v)));
+        size_t at = scratch->n;
+        json_decode_string(v, scratch);
+        return (struct piece){at, scratch->n - at, true};
 }
 
 static struct slice piece_slice(const struct buf *scratch, struct piece p)
@@ -59,14 +62,12 @@ static void fill_missing(struct event_envelope *env, struct buf *scratch)
         }
 }
 
-static int from_structured(struct event_envelope *env, struct json_object *root, struct buf *scratch, struct event_error *err)
+static int from_structured(struct event_envelope *env, struct slice root, struct buf *scratch, struct event_error *err)
 {
-        struct json_object *data;
-        if (!json_object_object_get_ex(root, "data", &data))
+        struct slice data;
+        if (!json_member(root, "data", &data))
                 return refuse(err, EVENT_INVALID, "the structured CloudEvent has no data");
-        size_t n;
-        const char *text = json_object_to_json_string_length(data, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &n);
-        struct piece value = keep(scratch, slice_of(text, n));
+        struct piece value = keep(scratch, data);
         struct piece id = keep_member(scratch, root, "id");
         struct piece type = keep_member(scratch, root, "type");
         struct piece source = keep_member(scratch, root, "source");
@@ -79,7 +80,7 @@ static int from_structured(struct event_envelope *env, struct json_object *root,
         return 0;
 }
 
-static void from_bare(struct event_envelope *env, struct json_object *root, struct buf *scratch)
+static void from_bare(struct event_envelope *env, struct slice root, struct buf *scratch)
 {
         struct piece id = keep_member(scratch, root, "id");
         buf_reserve(scratch, env->topic.n + 64);
@@ -100,11 +101,9 @@ int event_normalize(struct event_envelope *env, struct buf *scratch, struct even
                 return refuse(err, EVENT_TOO_LARGE, "the value is over the limit");
         if (!event_json_valid(env->value, DEPTH_MAX))
                 return refuse(err, EVENT_BAD_JSON, "the value is not JSON in UTF-8 without \\u0000");
-        struct json_tokener *tok = json_tokener_new_ex(DEPTH_MAX + 2);
-        CHECK(tok);
-        struct json_object *root = json_tokener_parse_ex(tok, env->value.p, (int)env->value.n);
+        struct slice root = json_first(env->value);
         int r = 0;
-        if (!json_object_is_type(root, json_type_object))
+        if (!json_is_object(root))
                 r = refuse(err, EVENT_INVALID, "the value is not a JSON object");
         else if (structured)
                 r = from_structured(env, root, scratch, err);
@@ -112,7 +111,5 @@ int event_normalize(struct event_envelope *env, struct buf *scratch, struct even
                 from_bare(env, root, scratch);
         if (r == 0)
                 fill_missing(env, scratch);
-        json_object_put(root);
-        json_tokener_free(tok);
         return r;
 }

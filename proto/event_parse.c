@@ -1,16 +1,15 @@
 /*
- * The validator. The bytes are checked first by our own scanner (UTF-8, no \u0000, depth), then
- * json-c makes the tree, then the table of fields judges it.
+ * The validator. The bytes are checked first (UTF-8, no \u0000, depth); then the table of fields judges
+ * the members where they stand. No tree is made, and what is JSON in a field keeps its own text.
  */
 #include "proto/event.h"
 
 #include "proto/arena.h"
 #include "proto/event_tables.h"
 
-#include "base/hash.h"
+#include "base/jsonscan.h"
 
 #include <errno.h>
-#include <json-c/json.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -64,19 +63,22 @@ static int parse_text(const struct field *f, struct slice s, void **arena, char 
         return 0;
 }
 
-static int parse_json_text(const struct field *f, struct json_object *v, void **arena, char **to,
+static int parse_json_text(const struct field *f, struct slice v, void **arena, char **to,
         struct event_error *err)
 {
-        size_t n;
-        const char *text = json_object_to_json_string_length(
-                v, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &n);
-        if (n > f->max)
-                return fault(err, EVENT_INVALID, f->name, "%s is %zu bytes, the limit is %u", f->name, n, f->max);
-        struct slice s = slice_of(text, n);
-        if (f->kind == ARGS)
-                s = slice_of(text + 1, n - 2);
-        *to = arena_copy(arena, s);
-        return 0;
+        struct buf text = BUF_EMPTY;
+        json_compact(v, &text);
+        struct slice s = buf_slice(&text);
+        int r = 0;
+        if (s.n > f->max) {
+                r = fault(err, EVENT_INVALID, f->name, "%s is %zu bytes, the limit is %u", f->name, s.n, f->max);
+        } else {
+                if (f->kind == ARGS)
+                        s = slice_of(s.p + 1, s.n - 2);
+                *to = arena_copy(arena, s);
+        }
+        buf_done(&text);
+        return r;
 }
 
 static const char *kind_text(enum field_kind k)
@@ -102,48 +104,42 @@ static const char *kind_text(enum field_kind k)
         return "";
 }
 
-static int parse_field(const struct field *f, struct json_object *v, struct event *e,
-        struct event_error *err)
+static int parse_string(const struct field *f, struct slice v, struct event *e, struct event_error *err)
 {
-        enum json_type t = json_object_get_type(v);
+        struct buf text = BUF_EMPTY;
+        json_decode_string(v, &text);
+        int r = parse_text(f, buf_slice(&text), &e->arena, field_text(e, f), err);
+        buf_done(&text);
+        return r;
+}
+
+static int parse_field(const struct field *f, struct slice v, struct event *e, struct event_error *err)
+{
         switch (f->kind) {
         case TEXT:
         case TEXT0:
         case CONVERSATION:
         case USER:
         case AUDIENCE:
-                if (t != json_type_string)
+                if (!json_is_string(v))
                         break;
-                return parse_text(f, slice_of(json_object_get_string(v), (size_t)json_object_get_string_len(v)), &e->arena, field_text(e, f), err);
+                return parse_string(f, v, e, err);
         case SEQ:
-        case TIME: {
-                int64_t n = json_object_get_int64(v);
-                if (t == json_type_double) {
-                        /* 5.0 and 5e0 are integers to every JavaScript client. */
-                        double d = json_object_get_double(v);
-                        if (!(d >= 0 && d <= (double)SEQ_MAX) || d != (double)(int64_t)d)
-                                break;
-                        n = (int64_t)d;
-                } else if (t != json_type_int) {
+        case TIME:
+                if (!json_int(v, 0, SEQ_MAX, field_number(e, f)))
                         break;
-                }
-                if (n < 0 || n > SEQ_MAX)
-                        break;
-                *field_number(e, f) = n;
                 return 0;
-        }
         case FLAG:
-                if (t != json_type_boolean)
+                if (!json_bool(v, field_flag(e, f)))
                         break;
-                *field_flag(e, f) = json_object_get_boolean(v);
                 return 0;
         case OBJECT:
-                if (t != json_type_object)
+                if (!json_is_object(v))
                         break;
                 return parse_json_text(f, v, &e->arena, field_text(e, f), err);
         case ARRAY:
         case ARGS:
-                if (t != json_type_array)
+                if (!json_is_array(v))
                         break;
                 return parse_json_text(f, v, &e->arena, field_text(e, f), err);
         }
@@ -158,17 +154,25 @@ static int from_key(const struct field *f, struct slice key, struct event *e, st
         return parse_text(f, key, &e->arena, field_text(e, f), err);
 }
 
-static int parse_fields(struct json_object *root, struct slice key, struct event *e, struct event_error *err)
+/* Another backend's own type says what kind of notification it is. */
+static bool type_is_foreign(struct slice type)
+{
+        return type.n > 0 && !slice_starts(type, "tern.");
+}
+
+static int parse_fields(struct slice root, struct slice type, struct slice key, struct event *e, struct event_error *err)
 {
         for (size_t i = 0; i < event_field_count; i++) {
                 const struct field *f = &event_fields[i];
                 if (f->type != e->type)
                         continue;
-                struct json_object *v = NULL;
-                json_object_object_get_ex(root, f->name, &v);
+                struct slice v;
                 int r = 0;
-                if (v)
+                /* null is as good as absent: many languages' encoders write it for "none". */
+                if (json_member(root, f->name, &v) && !slice_is(v, "null"))
                         r = parse_field(f, v, e, err);
+                else if (strcmp(f->name, "type") == 0 && type_is_foreign(type))
+                        r = parse_text(f, type, &e->arena, field_text(e, f), err);
                 else if (f->need == SUBJECT)
                         r = from_key(f, key, e, err);
                 else if (f->need == REQUIRED)
@@ -202,19 +206,6 @@ static bool name_is_reserved(const char *name)
         return false;
 }
 
-static int parse_tree(struct json_object *root, struct slice type, struct slice key, struct event *e, struct event_error *err)
-{
-        if (!json_object_is_type(root, json_type_object))
-                return fault(err, EVENT_INVALID, "", "the data is not a JSON object");
-        bool foreign = !slice_starts(type, "tern.") && type.n > 0;
-        if (foreign && (e->type == EVENT_NOTIFICATION_CREATED || e->type == EVENT_BROADCAST) && !json_object_object_get_ex(root, "type", NULL))
-                json_object_object_add(root, "type", json_object_new_string_len(type.p, (int)type.n));
-        int r = parse_fields(root, key, e, err);
-        if (r == 0 && e->type == EVENT_EMIT && name_is_reserved(e->event_name))
-                r = fault(err, EVENT_INVALID, "event", "%s is a reserved event name", e->event_name);
-        return r;
-}
-
 static bool utf8_text(struct slice s)
 {
         struct buf quoted = BUF_EMPTY;
@@ -240,25 +231,18 @@ int event_parse(struct slice topic, struct slice type, struct slice id, struct s
         if (!event_json_valid(value, DEPTH_MAX))
                 return fault(err, EVENT_BAD_JSON, "", "the value is not JSON in UTF-8 without \\u0000, at most %d deep", (int)DEPTH_MAX);
 
-        struct json_tokener *tok = json_tokener_new_ex(DEPTH_MAX + 2);
-        CHECK(tok);
-        struct json_object *root = json_tokener_parse_ex(tok, value.p, (int)value.n);
-        int r = 0;
-        if (!root) {
-                /* A lone scalar at the end of the input leaves json-c waiting for more; it is no object anyway. */
-                r = fault(err, EVENT_INVALID, "", "the data is not a JSON object");
-        } else {
-                r = parse_tree(root, type, key, &e, err);
-        }
-        if (r == 0) {
-                e.id = arena_copy(&e.arena, id);
-                *ret = e;
-        } else {
+        if (!json_is_object(json_first(value)))
+                return fault(err, EVENT_INVALID, "", "the data is not a JSON object");
+        int r = parse_fields(value, type, key, &e, err);
+        if (r == 0 && e.type == EVENT_EMIT && name_is_reserved(e.event_name))
+                r = fault(err, EVENT_INVALID, "event", "%s is a reserved event name", e.event_name);
+        if (r < 0) {
                 arena_free(e.arena);
+                return r;
         }
-        json_object_put(root);
-        json_tokener_free(tok);
-        return r;
+        e.id = arena_copy(&e.arena, id);
+        *ret = e;
+        return 0;
 }
 
 void event_done(struct event *e)

@@ -1,0 +1,55 @@
+/*
+ * app - the parts of one chat gateway process, made by main and frozen before the first client.
+ *
+ * Each shard has a struct gateway (gateway.h) with everything that changes; whatever is here is
+ * read-only, atomic, or a library that says which threads may call it.
+ */
+#ifndef TERN_MESSAGING_APP_H
+#define TERN_MESSAGING_APP_H
+
+#include "auth/auth.h"
+#include "base/config.h"
+#include "base/lifecycle.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "bus/bus.h"
+#include "feed/feed.h"
+#include "http/server.h"
+#include "store/store.h"
+
+struct messaging_settings {
+#define CONFIG(type, field, ...) CONFIG_FIELD_##type(field)
+#include "messaging/settings.def"
+};
+
+struct gateway;
+struct sio_server;
+struct intake;
+struct shard;
+struct page;
+
+struct app {
+        struct messaging_settings settings;
+        struct auth_settings auth_settings;
+        struct bus_settings bus_settings;
+        struct feed_settings feed_settings;
+        struct http_settings http_settings;
+        struct store_settings store_settings;
+        char instance[65];
+        struct lifecycle lifecycle;
+        struct log *log;
+        struct metrics *metrics;
+        struct bus *bus;
+        struct store *store;
+        struct auth *auth;
+        struct feed *feed;
+        struct http_server *http;
+        struct sio_server *sio;
+        struct intake *intake;
+        struct page *page;
+        unsigned shard_count;
+        struct shard **shards;     /* owned array */
+        struct gateway **gateways; /* owned array, one for each shard */
+};
+
+#endif

@@ -1,0 +1,311 @@
+#include "messaging/call.h"
+
+#include "messaging/routes.h"
+
+#include "base/clock.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* Longer than the producer's delivery timeout, so that the report comes first in all but the worst case. */
+#define CALL_DEADLINE_MS 10500
+
+struct call *call_new(struct gateway *gw, struct session *s, struct slice user, struct slice conversation_id, int64_t ack_id)
+{
+        struct call *c = xcalloc(1, sizeof(*c));
+        c->refs = 1;
+        c->gw = gw;
+        c->session = s;
+        c->ack_id = ack_id;
+        c->user = slice_dup(user);
+        c->conversation_id = slice_dup(conversation_id);
+        c->deadline_ms = gateway_now(gw) + CALL_DEADLINE_MS;
+        c->ask.before = c->ask.after = c->ask.seq = c->ask.sent_at_ms = -1;
+        list_init(&c->wait.link);
+        list_init(&c->record_wait.link);
+        list_push_back(&gw->calls, &c->in_gateway);
+        list_init(&c->in_session);
+        if (s) {
+                list_push_back(&s->calls, &c->in_session);
+                s->call_count++;
+                c->in_lane = conversation_id.n > 0;
+                c->admin = s->admin;
+        }
+        return c;
+}
+
+struct call *call_ref(struct call *c)
+{
+        c->refs++;
+        return c;
+}
+
+static void call_free(struct call *c)
+{
+        CHECK(c->phase == CALL_ANSWERED);
+        free(c->user);
+        free(c->conversation_id);
+        free(c->ask.client_id);
+        free(c->ask.target_user);
+        free(c->ask.title);
+        free(c->ask.role);
+        free(c->ask.members_json);
+        buf_done(&c->ask.data);
+        free(c);
+}
+
+void call_unref(struct call *c)
+{
+        CHECK(c->refs > 0);
+        if (--c->refs == 0)
+                call_free(c);
+}
+
+/* Whatever the call still waits for is forgotten, but a delivery report, which holds a reference. */
+static void stop_waiting(struct call *c)
+{
+        room_ask_cancel(&c->room_ask);
+        fanout_wait_cancel(&c->wait);
+        session_wait_cancel(&c->record_wait);
+        if (c->query)
+                feed_query_cancel(c->query);
+        c->query = NULL;
+        free(c->query_arg);
+        c->query_arg = NULL;
+        if (c->barrier)
+                feed_barrier_cancel(c->barrier);
+        c->barrier = NULL;
+        /* A join that was not answered must not leave a held room behind. */
+        if (c->joining && c->session) {
+                subscriber_leave(c->gw->fanout, c->joining);
+                c->session->room_count--;
+                room_unfollowed(c->gw, slice_str(c->conversation_id));
+        }
+        c->joining = NULL;
+}
+
+static void call_close(struct call *c)
+{
+        c->phase = CALL_ANSWERED;
+        stop_waiting(c);
+        list_remove(&c->in_gateway);
+        list_remove(&c->in_session);
+        struct session *s = c->session;
+        if (s)
+                s->call_count--;
+        call_ref(c);
+        call_leave_lane(c);
+        call_unref(c);
+        c->session = NULL;
+        call_unref(c);
+}
+
+void call_leave_lane(struct call *c)
+{
+        if (!c->in_lane)
+                return;
+        c->in_lane = false;
+        if (c->session && c->session->state == SESSION_LIVE)
+                events_run_deferred(c->session);
+}
+
+static void answer(struct call *c, int status, struct buf *json)
+{
+        if (c->rest) {
+                rest_answer(c->rest, status, buf_slice(json));
+                c->rest = NULL;
+        } else if (c->session && c->ack_id >= 0 && sio_connected(session_socket(c->session))) {
+                sio_ack(session_socket(c->session), c->ack_id, buf_slice(json));
+        }
+        call_close(c);
+}
+
+void call_ok(struct call *c, struct slice fields)
+{
+        if (c->phase != CALL_OPEN)
+                return;
+        struct buf json = BUF_EMPTY;
+        /* REST says ok by its status. */
+        buf_add_str(&json, c->rest ? "{" : "{\"ok\":true");
+        if (fields.n && !c->rest)
+                buf_add_char(&json, ',');
+        buf_add_slice(&json, fields);
+        buf_add_char(&json, '}');
+        answer(c, c->ok_status ? c->ok_status : 200, &json);
+        buf_done(&json);
+}
+
+void call_fail(struct call *c, enum error_code code, const char *fmt, ...)
+{
+        if (c->phase != CALL_OPEN)
+                return;
+        char message[256];
+        va_list ap;
+        va_start(ap, fmt);
+        vsnprintf(message, sizeof(message), fmt, ap);
+        va_end(ap);
+        struct buf json = BUF_EMPTY;
+        buf_add_str(&json, c->rest ? "{" : "{\"ok\":false,");
+        buf_printf(&json, "\"error\":{\"code\":\"%s\",\"message\":", error_code_name(code));
+        buf_add_json_str(&json, slice_str(message));
+        buf_add_str(&json, "}}");
+        answer(c, error_code_http(code), &json);
+        buf_done(&json);
+}
+
+void call_fail_event(struct call *c, const struct event_error *err)
+{
+        call_fail(c, ERR_INVALID, "%s", err->message);
+}
+
+void call_fail_outcome(struct call *c, enum bus_outcome outcome)
+{
+        switch (outcome) {
+        case BUS_OK:
+                break;
+        case BUS_BUSY:
+                call_fail(c, ERR_BUSY, "the queue to Kafka is full, try again");
+                break;
+        case BUS_FAILED:
+                call_fail(c, ERR_FAILED, "Kafka did not persist it, try again");
+                break;
+        case BUS_UNKNOWN:
+                call_fail(c, ERR_UNKNOWN, "it is not known whether Kafka persisted it, try again with the same clientId");
+                break;
+        }
+}
+
+/* ---- rights ---- */
+
+struct subscription *call_subscription(const struct call *c)
+{
+        if (!c->session)
+                return NULL;
+        struct subscription *sn = subscriber_find(&c->session->sub, TOPIC_EVENTS, slice_str(c->conversation_id));
+        return sn && !sn->muted ? sn : NULL;
+}
+
+void call_refuse_room(struct call *c, enum room_answer answer)
+{
+        switch (answer) {
+        case ROOM_MEMBER:
+                break;
+        case ROOM_NOT_MEMBER:
+                call_fail(c, ERR_FORBIDDEN, "%s is not a member of conversation %s", c->user, c->conversation_id);
+                break;
+        case ROOM_ABSENT:
+                call_fail(c, ERR_NOT_FOUND, "there is no conversation %s", c->conversation_id);
+                break;
+        case ROOM_UNKNOWN:
+                call_fail(c, ERR_UNAVAILABLE, "the membership of conversation %s cannot be read now", c->conversation_id);
+                break;
+        }
+}
+
+static void authorized(struct room_ask *a, enum room_answer answer)
+{
+        struct call *c = container_of(a, struct call, room_ask);
+        if (answer == ROOM_MEMBER || (c->admin && answer == ROOM_NOT_MEMBER))
+                c->next(c);
+        else
+                call_refuse_room(c, answer);
+}
+
+void call_authorize(struct call *c, void (*next)(struct call *c))
+{
+        c->next = next;
+        if (call_subscription(c))
+                next(c);
+        else
+                room_ask(c->gw, slice_str(c->conversation_id), c->user, &c->room_ask, authorized);
+}
+
+void calls_orphan(struct session *s)
+{
+        struct list *it;
+        while ((it = list_take(&s->calls))) {
+                struct call *c = list_entry(it, struct call, in_session);
+                c->session = NULL;
+                c->joining = NULL;
+                c->in_lane = false;
+        }
+        s->call_count = 0;
+}
+
+void calls_expire(struct gateway *gw, int64_t now_ms)
+{
+        struct list *it;
+        while ((it = list_first(&gw->calls))) {
+                struct call *c = list_entry(it, struct call, in_gateway);
+                if (c->deadline_ms > now_ms)
+                        return;
+                if (c->waiting)
+                        call_fail(c, ERR_UNKNOWN, "no answer from Kafka in time, try again with the same clientId");
+                else
+                        call_fail(c, ERR_UNAVAILABLE, "what is needed to answer did not come in time");
+        }
+}
+
+/* ---- producing ---- */
+
+static void reported(struct bus_send *send)
+{
+        struct call *c = container_of(send, struct call, send);
+        c->waiting = false;
+        if (c->phase == CALL_OPEN)
+                c->produced(c, send->outcome);
+        call_unref(c);
+}
+
+static void produce_headers(struct bus_header h[6], enum event_type type, struct slice id, struct slice source, char iso[CLOCK_ISO_TEXT])
+{
+        clock_iso(clock_wall_ms(), iso);
+        h[0] = (struct bus_header){SLICE_LIT("ce_specversion"), SLICE_LIT("1.0")};
+        h[1] = (struct bus_header){SLICE_LIT("ce_id"), id};
+        h[2] = (struct bus_header){SLICE_LIT("ce_type"), slice_str(event_type_name(type))};
+        h[3] = (struct bus_header){SLICE_LIT("ce_source"), source};
+        h[4] = (struct bus_header){SLICE_LIT("ce_time"), slice_str(iso)};
+        h[5] = (struct bus_header){SLICE_LIT("content-type"), SLICE_LIT("application/json")};
+}
+
+int gateway_produce(struct gateway *gw, const char *topic, enum event_type type, struct slice id, struct slice key, struct slice value, struct bus_send *send)
+{
+        struct bus_header headers[6];
+        char iso[CLOCK_ISO_TEXT], source[96];
+        snprintf(source, sizeof(source), "tern-messaging/%s", gw->app->instance);
+        produce_headers(headers, type, id, slice_str(source), iso);
+        struct bus_record r = {
+                .topic = slice_str(topic),
+                .partition = -1,
+                .key = key,
+                .value = value,
+                .headers = headers,
+                .header_count = ARRAY_LEN(headers),
+        };
+        if (type == EVENT_TYPING) {
+                bus_produce_volatile(gw->app->bus, &r);
+                return 0;
+        }
+        return bus_produce(gw->app->bus, &r, send);
+}
+
+bool call_produce(struct call *c, const char *topic, enum event_type type, struct slice id, struct slice key,
+        void (*produced)(struct call *c, enum bus_outcome outcome))
+{
+        c->send = (struct bus_send){.reply = shard_mailbox(c->gw->shard), .done = reported};
+        c->produced = produced;
+        c->waiting = true;
+        call_ref(c);
+        int r = gateway_produce(c->gw, topic, type, id, key, buf_slice(&c->ask.data), &c->send);
+        if (r == 0)
+                return true;
+        c->waiting = false;
+        if (r == -EMSGSIZE)
+                call_fail(c, ERR_INVALID, "the record is larger than Kafka takes");
+        else
+                call_fail_outcome(c, BUS_BUSY);
+        call_unref(c);
+        return false;
+}

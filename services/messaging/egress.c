@@ -1,0 +1,217 @@
+/*
+ * From the log to the clients: the callbacks of the fan-out core.
+ *
+ * A record that somebody here wants is parsed once (room_record) and framed once; the other callbacks
+ * use what room_record left in gateway.current.
+ */
+#include "messaging/call.h"
+
+#include "messaging/args.h"
+
+#include "base/clock.h"
+#include "wire/cursor.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static const char *topic_name(const struct record *r)
+{
+        switch (r->topic) {
+        case TOPIC_EVENTS:
+                return "chat.events";
+        case TOPIC_RECEIPTS:
+                return "chat.receipts";
+        case TOPIC_SIGNALS:
+                return "chat.signals";
+        default:
+                return "";
+        }
+}
+
+static void forget_current(struct gateway *gw)
+{
+        if (gw->current_ok)
+                event_done(&gw->current);
+        gw->current_ok = false;
+}
+
+static void on_room_record(void *app, const struct record *r, bool own)
+{
+        struct gateway *gw = app;
+        struct event_error err;
+        forget_current(gw);
+        gw->current_of = r;
+        if (event_parse(slice_str(topic_name(r)), record_type(r), record_id(r), record_key(r), record_value(r), &gw->current, &err) < 0) {
+                if (!own)
+                        metrics_add(gw->app->metrics, M_records_skipped, (unsigned)metrics_label(M_records_skipped, "invalid"), 1);
+                return;
+        }
+        gw->current_ok = true;
+        if (!event_key_fits(&gw->current, record_key(r))) {
+                forget_current(gw);
+                if (!own)
+                        metrics_add(gw->app->metrics, M_records_skipped, (unsigned)metrics_label(M_records_skipped, "key"), 1);
+                return;
+        }
+        if (!own && gw->current.conversation_id)
+                room_apply(gw, slice_str(gw->current.conversation_id), &gw->current, record_seq(r), r->timestamp_ms);
+}
+
+/* ---- frames ---- */
+
+static struct msg *frame_named(const char *name, struct slice args, struct slice cursor)
+{
+        return sio_frame(SLICE_LIT("/"), slice_str(name), args, cursor, NULL, 0);
+}
+
+static const char *client_event_name(const struct event *e)
+{
+        switch (e->type) {
+        case EVENT_MESSAGE_CREATED:
+                return "new_message";
+        case EVENT_TYPING:
+                return "typing";
+        case EVENT_RECEIPT_READ:
+                return "message_read";
+        case EVENT_MEMBER_ADDED:
+                return "member_added";
+        case EVENT_MEMBER_REMOVED:
+                return "member_removed";
+        case EVENT_EMIT:
+                return e->event_name;
+        default:
+                return NULL;
+        }
+}
+
+static struct msg *on_frame(void *app, const struct record *r, unsigned variant, struct slice cursor, bool own)
+{
+        struct gateway *gw = app;
+        if (!gw->current_ok || gw->current_of != r)
+                return NULL;
+        const struct event *e = &gw->current;
+        const char *name = client_event_name(e);
+        if (!name)
+                return NULL;
+        struct slice stamp = variant == VARIANT_CURSOR ? cursor : SLICE_NONE;
+        struct msg *m;
+        if (e->type == EVENT_EMIT) {
+                m = frame_named(name, slice_str(e->args_json ? e->args_json : ""), stamp);
+        } else {
+                struct buf json = BUF_EMPTY;
+                event_client_json(e, record_seq(r), r->timestamp_ms, &json);
+                m = frame_named(name, buf_slice(&json), stamp);
+                buf_done(&json);
+        }
+        m->timestamp_ms = r->timestamp_ms;
+        m->slot = r->slot;
+        m->offset = r->offset;
+        m->flags = r->slot >= 0 ? MSG_EVENT : MSG_VOLATILE;
+        if (!own && r->timestamp_ms > 0)
+                metrics_observe(gw->app->metrics, M_publish_latency, 0, (clock_wall_ms() - r->timestamp_ms) * 1000000);
+        return m;
+}
+
+static size_t on_cursor(void *app, const struct subscriber *sub, const int64_t *vector, char *dst)
+{
+        UNUSED(sub);
+        struct gateway *gw = app;
+        return cursor_encode(fanout_epoch(gw->fanout, TOPIC_EVENTS), vector, fanout_slot_count(gw->fanout), dst);
+}
+
+/* ---- rights ---- */
+
+static bool is_excepted(struct session *s, const char *except_json)
+{
+        struct slice rest = slice_str(except_json), item;
+        while (arg_next(&rest, &item)) {
+                char *text = arg_text(item);
+                bool hit = text && (slice_is(session_user(s), text) || (s->log && strcmp(s->log->sid, text) == 0));
+                free(text);
+                if (hit)
+                        return true;
+        }
+        return false;
+}
+
+static enum fanout_verdict on_verdict(void *app, struct subscription *sn, const struct record *r)
+{
+        struct gateway *gw = app;
+        if (!gw->current_ok || gw->current_of != r)
+                return FANOUT_SKIP;
+        const struct event *e = &gw->current;
+        struct session *s = container_of(sn->sub, struct session, sub);
+        if (e->type == EVENT_EMIT && e->except_json && is_excepted(s, e->except_json))
+                return FANOUT_SKIP;
+        bool self = (e->type == EVENT_MEMBER_ADDED || e->type == EVENT_MEMBER_REMOVED) && slice_is(session_user(s), e->user_id);
+        if (self && e->type == EVENT_MEMBER_REMOVED)
+                return FANOUT_DELIVER_AND_MUTE;
+        if (self)
+                return FANOUT_DELIVER_AND_UNMUTE;
+        return FANOUT_DELIVER;
+}
+
+/* ---- writes ---- */
+
+static int on_push(void *app, struct subscriber *sub, struct msg *m, bool catchup)
+{
+        UNUSED(app);
+        struct session *s = container_of(sub, struct session, sub);
+        if (m->cursor_n)
+                s->heard_ms = gateway_now(s->gw);
+        return sio_push(session_socket(s), m, catchup);
+}
+
+static void on_flush(void *app, struct subscriber *sub)
+{
+        UNUSED(app);
+        sio_flush(session_socket(container_of(sub, struct session, sub)));
+}
+
+static void on_record(void *app, const struct record *r)
+{
+        struct gateway *gw = app;
+        switch (r->topic) {
+        case TOPIC_SESSIONS:
+                session_record_seen(gw, r);
+                break;
+        case TOPIC_CONTROL:
+                control_record(gw, r);
+                break;
+        case TOPIC_ACCESS:
+                access_record(gw, r);
+                break;
+        default:
+                break;
+        }
+}
+
+static void on_live(void *app, struct subscriber *sub, enum fanout_tier tier, int64_t took_ms)
+{
+        UNUSED(sub);
+        struct gateway *gw = app;
+        metrics_add(gw->app->metrics, M_catchups, (unsigned)tier, 1);
+        metrics_observe(gw->app->metrics, M_catchup_time, (unsigned)tier, took_ms * 1000000);
+}
+
+static void on_gap(void *app, struct subscriber *sub, int32_t slot, int64_t from_seq, int64_t to_seq)
+{
+        struct gateway *gw = app;
+        struct session *s = container_of(sub, struct session, sub);
+        char args[128];
+        int n = snprintf(args, sizeof(args), "{\"partition\":%d,\"fromSeq\":%lld,\"toSeq\":%lld}", slot, (long long)from_seq, (long long)to_seq);
+        metrics_add(gw->app->metrics, M_resumes, (unsigned)metrics_label(M_resumes, "gap"), 1);
+        sio_emit(session_socket(s), "gap", slice_of(args, (size_t)n));
+}
+
+const struct fanout_ops egress_ops = {
+        .frame = on_frame,
+        .cursor = on_cursor,
+        .room_record = on_room_record,
+        .verdict = on_verdict,
+        .push = on_push,
+        .flush = on_flush,
+        .record = on_record,
+        .live = on_live,
+        .gap = on_gap,
+};

@@ -1,0 +1,75 @@
+#include "messaging/gateway.h"
+
+#include "messaging/call.h"
+#include "messaging/session.h"
+
+#include <stdlib.h>
+
+#define SWEEP_MS 100
+/* Sessions looked at in one sweep, so that no turn of the loop is long. */
+#define SWEEP_SESSIONS 500
+
+static void sweep_sessions(struct gateway *gw, int64_t now)
+{
+        for (unsigned i = 0; i < SWEEP_SESSIONS; i++) {
+                if (!gw->sweep_at || gw->sweep_at == &gw->sessions) {
+                        /* One round at most in each sixteenth of the tail's age. */
+                        if (now - gw->refreshed_ms < (int64_t)gw->app->feed_settings.tail_fill_ms / 16)
+                                return;
+                        gw->refreshed_ms = now;
+                        gw->sweep_at = list_first(&gw->sessions);
+                        if (!gw->sweep_at)
+                                return;
+                }
+                struct list *at = gw->sweep_at;
+                gw->sweep_at = at->next;
+                session_refresh(list_entry(at, struct session, in_gateway), now);
+        }
+}
+
+static void sweep(struct shard *sh, struct shard_timer *t)
+{
+        struct gateway *gw = container_of(t, struct gateway, sweep);
+        int64_t now = shard_now_ms(sh);
+        calls_expire(gw, now);
+        sweep_sessions(gw, now);
+        shard_timer_set(sh, t, SWEEP_MS);
+}
+
+int gateway_new(struct app *app, unsigned index, struct shard *shard, struct gateway **ret)
+{
+        struct gateway *gw = xcalloc(1, sizeof(*gw));
+        gw->app = app;
+        gw->index = index;
+        gw->shard = shard;
+        gw->users = gw->pids = gw->rooms = gw->revoked = MAP_EMPTY;
+        list_init(&gw->sessions);
+        list_init(&gw->calls);
+        int r = feed_shard_new(app->feed, index, shard_mailbox(shard), &egress_ops, gw, &gw->feed);
+        if (r < 0) {
+                free(gw);
+                return r;
+        }
+        gw->fanout = feed_fanout(gw->feed);
+        shard_timer_init(&gw->sweep, sweep);
+        shard_timer_set(shard, &gw->sweep, SWEEP_MS);
+        *ret = gw;
+        return 0;
+}
+
+struct gateway *gateway_free(struct gateway *gw)
+{
+        if (!gw)
+                return NULL;
+        shard_timer_stop(gw->shard, &gw->sweep);
+        calls_expire(gw, INT64_MAX);
+        if (gw->current_ok)
+                event_done(&gw->current);
+        access_done(gw);
+        map_done(&gw->users);
+        map_done(&gw->pids);
+        map_done(&gw->rooms);
+        feed_shard_free(gw->feed);
+        free(gw);
+        return NULL;
+}

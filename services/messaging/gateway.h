@@ -1,0 +1,63 @@
+/*
+ * gateway - one shard's half of the chat gateway: its sessions, users, rooms and calls, and the
+ * callbacks by which the fan-out core speaks to them.
+ *
+ * Owner: the shard's loop thread, for everything in here.
+ */
+#ifndef TERN_MESSAGING_GATEWAY_H
+#define TERN_MESSAGING_GATEWAY_H
+
+#include "messaging/app.h"
+#include "messaging/topics.h"
+
+#include "base/list.h"
+#include "base/map.h"
+#include "fanout/fanout.h"
+#include "net/shard.h"
+#include "proto/event.h"
+
+/* Frames that differ in their last argument. */
+enum { VARIANT_CURSOR, VARIANT_PLAIN };
+
+struct gateway {
+        struct app *app; /* borrowed, frozen */
+        unsigned index;
+        struct shard *shard;       /* borrowed */
+        struct feed_shard *feed;   /* owned */
+        struct fanout *fanout;     /* feed's */
+        struct map users;          /* user id -> struct user */
+        struct map pids;           /* 32 bytes of SHA-256(pid) -> struct session */
+        struct map rooms;          /* conversation id -> struct room */
+        struct map revoked;        /* user id -> struct revocation */
+        struct list sessions;      /* struct session.in_gateway */
+        struct list calls;         /* struct call.in_gateway, oldest first */
+        /* The record that is being handed out, parsed once. */
+        struct event current;
+        bool current_ok;
+        const struct record *current_of; /* only compared, never followed */
+        struct shard_timer sweep;
+        struct list *sweep_at;     /* private to the sweep */
+        int64_t refreshed_ms;
+};
+
+/* On the shard's thread, first of all. */
+MUST_CHECK int gateway_new(struct app *app, unsigned index, struct shard *shard, struct gateway **ret);
+/* On the shard's thread, last of all: no session is left. */
+struct gateway *gateway_free(struct gateway *gw);
+
+static inline int64_t gateway_now(const struct gateway *gw)
+{
+        return shard_now_ms(gw->shard);
+}
+
+/* ---- what the log brings (egress.c) ---- */
+extern const struct fanout_ops egress_ops;
+
+/* ---- tokens that were taken back (access.c) ---- */
+void access_record(struct gateway *gw, const struct record *r);
+void control_record(struct gateway *gw, const struct record *r);
+/* True if a token of this user that was issued at issued_ms is void. */
+bool access_revoked(const struct gateway *gw, struct slice user, int64_t issued_ms);
+void access_done(struct gateway *gw);
+
+#endif

@@ -1,0 +1,78 @@
+/*
+ * room - what a shard knows of one conversation: whether it exists, who is a member, what each has
+ * read. Loaded from Postgres with the tail laid over it, kept true by the log while somebody here
+ * follows the conversation, and dropped with the last one.
+ *
+ * A "no" is never said from stale state: room_ask answers NOT_FOUND and FORBIDDEN only after the shard
+ * has passed the partition's end as of the question.
+ *
+ * Owner: the shard's loop thread.
+ */
+#ifndef TERN_MESSAGING_ROOM_H
+#define TERN_MESSAGING_ROOM_H
+
+#include "messaging/gateway.h"
+
+#define ROOM_MEMBERS_MAX 20000 /* of a conversation; a join beyond it asks for its own row */
+
+struct member {
+        struct list link;
+        int64_t added_seq, removed_seq; /* 0 = never */
+        int64_t read_seq;               /* 0 = nothing */
+        char *role;                     /* owned */
+        char id[];                      /* NUL-terminated; key in room.members */
+};
+
+struct room {
+        uint32_t refs;   /* calls that use it, plus one while somebody here follows it */
+        bool loaded;     /* members are complete as of `as_of`, and kept true */
+        bool partial;    /* more members than are kept: a user who is not here may still be one */
+        bool exists, open, followed;
+        char *title, *created_by; /* owned or NULL */
+        int64_t created_ms;
+        struct map members; /* user id -> struct member */
+        struct list member_list;
+        struct list asks;   /* struct room_ask that wait for the load */
+        struct feed_query *query;
+        struct gateway *gw;
+        uint32_t id_n;
+        char id[];
+};
+
+enum room_answer {
+        ROOM_MEMBER,
+        ROOM_NOT_MEMBER, /* exists, and the user is none of its members */
+        ROOM_ABSENT,     /* no such conversation */
+        ROOM_UNKNOWN,    /* Postgres or Kafka is away */
+};
+
+/* Embedded in who asks; one question at a time. */
+struct room_ask {
+        struct list link;
+        void (*done)(struct room_ask *a, enum room_answer answer);
+        struct feed_barrier *barrier;
+        struct room *room; /* a reference while under way */
+        const char *user;  /* borrowed */
+        struct gateway *gw;
+        bool certain;      /* the barrier has been passed */
+        bool linked;       /* in room.asks */
+};
+
+/* Whether user may enter. done() may run at once. Afterwards a->room (a reference, released by room_ask_done) holds
+ * what is known. */
+void room_ask(struct gateway *gw, struct slice conversation_id, const char *user, struct room_ask *a, void (*done)(struct room_ask *a, enum room_answer answer));
+void room_ask_cancel(struct room_ask *a);
+void room_ask_done(struct room_ask *a);
+
+struct room *room_get(struct gateway *gw, struct slice id); /* NULL if not known here; lends */
+struct room *room_ref(struct room *r);
+void room_unref(struct room *r);
+/* Somebody here follows it from now on: the log keeps it true. Call in the turn in which the subscription was made. */
+void room_followed(struct gateway *gw, struct slice id);
+/* The last follower may have gone. */
+void room_unfollowed(struct gateway *gw, struct slice id);
+/* The log went by: membership and receipts. */
+void room_apply(struct gateway *gw, struct slice id, const struct event *e, int64_t seq, int64_t time_ms);
+bool room_has_member(const struct room *r, struct slice user);
+
+#endif

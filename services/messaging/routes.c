@@ -1,0 +1,356 @@
+#include "messaging/routes.h"
+
+#include "messaging/args.h"
+#include "messaging/call.h"
+
+#include "base/clock.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define REST_WAIT_MS 12000
+#define BODY_MAX_BYTES 262144
+#define HISTORY_LIMIT_MAX 200
+
+/* Shared by the worker that waits and the shard that answers; the last one out frees it. */
+struct rest_call {
+        struct mail mail;
+        pthread_mutex_t lock;
+        pthread_cond_t answered;
+        unsigned refs; /* under lock */
+        bool done;
+        int status;
+        struct buf json;
+        /* the question */
+        struct gateway *gw;
+        void (*operation)(struct call *c);
+        char *user, *conversation_id;
+        char *title, *target_user, *members_json, *role;
+        bool admin, flag;
+        int64_t before, after;
+        uint32_t limit;
+};
+
+/* ---- life ---- */
+
+static struct rest_call *rest_new(void (*operation)(struct call *c), const struct identity *id, struct slice conversation_id)
+{
+        struct rest_call *rc = xcalloc(1, sizeof(*rc));
+        pthread_mutex_init(&rc->lock, NULL);
+        pthread_condattr_t attr;
+        pthread_condattr_init(&attr);
+        pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+        pthread_cond_init(&rc->answered, &attr);
+        pthread_condattr_destroy(&attr);
+        rc->refs = 2;
+        rc->operation = operation;
+        rc->user = xstrdup(id->sub);
+        rc->admin = identity_has_scope(id, "admin");
+        rc->conversation_id = slice_dup(conversation_id);
+        rc->before = rc->after = -1;
+        return rc;
+}
+
+static void rest_unref(struct rest_call *rc)
+{
+        pthread_mutex_lock(&rc->lock);
+        unsigned left = --rc->refs;
+        pthread_mutex_unlock(&rc->lock);
+        if (left > 0)
+                return;
+        pthread_mutex_destroy(&rc->lock);
+        pthread_cond_destroy(&rc->answered);
+        buf_done(&rc->json);
+        free(rc->user);
+        free(rc->conversation_id);
+        free(rc->title);
+        free(rc->target_user);
+        free(rc->members_json);
+        free(rc->role);
+        free(rc);
+}
+
+void rest_answer(struct rest_call *rc, int status, struct slice json)
+{
+        pthread_mutex_lock(&rc->lock);
+        rc->done = true;
+        rc->status = status;
+        buf_add_slice(&rc->json, json);
+        pthread_cond_signal(&rc->answered);
+        pthread_mutex_unlock(&rc->lock);
+        rest_unref(rc);
+}
+
+/* On the shard. */
+static void start(struct mail *m)
+{
+        struct rest_call *rc = container_of(m, struct rest_call, mail);
+        struct call *c = call_new(rc->gw, NULL, slice_str(rc->user), slice_str(rc->conversation_id), -1);
+        c->rest = rc;
+        c->admin = rc->admin;
+        c->ask.before = rc->before;
+        c->ask.after = rc->after;
+        c->ask.limit = rc->limit;
+        c->ask.flag = rc->flag;
+        c->ask.title = rc->title ? xstrdup(rc->title) : NULL;
+        c->ask.target_user = rc->target_user ? xstrdup(rc->target_user) : NULL;
+        c->ask.members_json = rc->members_json ? xstrdup(rc->members_json) : NULL;
+        c->ask.role = rc->role ? xstrdup(rc->role) : NULL;
+        call_ref(c);
+        rc->operation(c);
+        call_unref(c);
+}
+
+static void run_and_reply(struct app *app, struct http_request *rq, struct rest_call *rc)
+{
+        uint32_t shard = hash_murmur2(slice_str(rc->conversation_id[0] ? rc->conversation_id : rc->user)) % app->shard_count;
+        rc->gw = app->gateways[shard];
+        rc->mail.run = start;
+        if (!mailbox_post(shard_mailbox(app->shards[shard]), &rc->mail)) {
+                http_reply_error(rq, 503, "unavailable", "the gateway is stopping");
+                rest_unref(rc);
+                rest_unref(rc);
+                return;
+        }
+        struct timespec until;
+        clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_sec += REST_WAIT_MS / 1000;
+        pthread_mutex_lock(&rc->lock);
+        int r = 0;
+        while (!rc->done && r == 0)
+                r = pthread_cond_timedwait(&rc->answered, &rc->lock, &until);
+        bool done = rc->done;
+        pthread_mutex_unlock(&rc->lock);
+        if (done)
+                http_reply_json(rq, rc->status, buf_slice(&rc->json));
+        else
+                http_reply_error(rq, 504, "unknown", "no answer in time");
+        rest_unref(rc);
+}
+
+/* ---- who asks ---- */
+
+static bool identify(struct app *app, struct http_request *rq, struct identity *ret)
+{
+        if (auth_off(app->auth)) {
+                struct slice user = SLICE_NONE;
+                http_query_get(rq, "user", &user);
+                auth_guest(app->auth, user, ret);
+                return true;
+        }
+        enum auth_failure why;
+        if (auth_verify(app->auth, auth_bearer(http_header(rq, "Authorization")), clock_wall_ms(), ret, &why) == 0) {
+                if (!ret->stream_only)
+                        return true;
+                identity_done(ret);
+                why = AUTH_AUDIENCE;
+        }
+        metrics_add(app->metrics, M_auth_failures, (unsigned)why, 1);
+        http_reply_error(rq, 401, "forbidden", auth_failure_text(why));
+        return false;
+}
+
+static void refuse(struct http_request *rq, enum error_code code, const char *message)
+{
+        http_reply_error(rq, error_code_http(code), error_code_name(code), message);
+}
+
+/* The path's conversation id; false after the refusal. */
+static bool conversation_of(struct http_request *rq, struct slice *ret)
+{
+        *ret = http_param(rq, "id");
+        if (event_conversation_id_valid(*ret))
+                return true;
+        refuse(rq, ERR_INVALID, "the conversation id has to be 1 to 128 of [A-Za-z0-9._~-]");
+        return false;
+}
+
+static bool query_int(struct http_request *rq, const char *name, int64_t *ret)
+{
+        struct slice text;
+        if (!http_query_get(rq, name, &text))
+                return true;
+        uint64_t v;
+        if (slice_to_u64(text, 9007199254740991ULL, &v)) {
+                *ret = (int64_t)v;
+                return true;
+        }
+        char message[96];
+        snprintf(message, sizeof(message), "%s is not an integer from 0 to 9007199254740991", name);
+        refuse(rq, ERR_INVALID, message);
+        return false;
+}
+
+/* A JSON object as body; false after the refusal. */
+static bool body_object(struct http_request *rq, struct slice *ret)
+{
+        int r = http_body(rq, BODY_MAX_BYTES, ret);
+        if (r == 0 && event_json_valid(*ret, 32) && ret->n && memchr(ret->p, '{', ret->n))
+                return true;
+        if (r == -EMSGSIZE)
+                http_reply_error(rq, 413, "invalid", "the body is over 262144 bytes");
+        else if (r == -EBUSY)
+                refuse(rq, ERR_BUSY, "too many request bodies at once");
+        else if (r == -ETIMEDOUT)
+                http_reply_error(rq, 408, "invalid", "the body did not come in time");
+        else
+                refuse(rq, ERR_INVALID, "the body is not a JSON object");
+        return false;
+}
+
+/* ---- handlers ---- */
+
+static void get_conversations(void *arg, struct http_request *rq)
+{
+        struct app *app = arg;
+        struct identity id;
+        if (!identify(app, rq, &id))
+                return;
+        struct rest_call *rc = rest_new(op_conversation_list, &id, SLICE_NONE);
+        struct slice after;
+        if (http_query_get(rq, "after", &after))
+                rc->title = slice_dup(after);
+        run_and_reply(app, rq, rc);
+        identity_done(&id);
+}
+
+static bool fill_creation(struct http_request *rq, struct slice body, struct rest_call *rc)
+{
+        struct slice raw;
+        rc->title = arg_field_text(body, "title");
+        if (arg_field(body, "title", &raw) && (!rc->title || strlen(rc->title) > 512)) {
+                refuse(rq, ERR_INVALID, "title is not a string of at most 512 bytes");
+                return false;
+        }
+        if (arg_field(body, "open", &raw) && !arg_bool(raw, &rc->flag)) {
+                refuse(rq, ERR_INVALID, "open is not true or false");
+                return false;
+        }
+        if (arg_field(body, "members", &raw)) {
+                if (raw.p[0] != '[') {
+                        refuse(rq, ERR_INVALID, "members is not an array of user ids");
+                        return false;
+                }
+                rc->members_json = slice_dup(raw);
+        }
+        return true;
+}
+
+static void post_conversation(void *arg, struct http_request *rq)
+{
+        struct app *app = arg;
+        struct identity id;
+        struct slice body, raw;
+        if (!identify(app, rq, &id))
+                return;
+        if (!body_object(rq, &body)) {
+                identity_done(&id);
+                return;
+        }
+        char drawn[UUID_TEXT];
+        uuid_v7(clock_wall_ms(), drawn);
+        char *given = arg_field_text(body, "id");
+        bool valid = given ? event_conversation_id_valid(slice_str(given)) : !arg_field(body, "id", &raw);
+        if (!valid) {
+                refuse(rq, ERR_INVALID, "id has to be 1 to 128 of [A-Za-z0-9._~-]");
+        } else {
+                struct rest_call *rc = rest_new(op_conversation_create, &id, slice_str(given ? given : drawn));
+                if (fill_creation(rq, body, rc)) {
+                        run_and_reply(app, rq, rc);
+                } else {
+                        rest_unref(rc);
+                        rest_unref(rc);
+                }
+        }
+        free(given);
+        identity_done(&id);
+}
+
+static void get_messages(void *arg, struct http_request *rq)
+{
+        struct app *app = arg;
+        struct identity id;
+        struct slice conversation;
+        if (!identify(app, rq, &id))
+                return;
+        int64_t before = -1, after = -1, limit = 50;
+        if (conversation_of(rq, &conversation) && query_int(rq, "before", &before) && query_int(rq, "after", &after) && query_int(rq, "limit", &limit)) {
+                if (limit < 1 || limit > HISTORY_LIMIT_MAX) {
+                        refuse(rq, ERR_INVALID, "limit has to be 1 to 200");
+                } else {
+                        struct rest_call *rc = rest_new(op_fetch, &id, conversation);
+                        rc->before = before;
+                        rc->after = after;
+                        rc->limit = (uint32_t)limit;
+                        run_and_reply(app, rq, rc);
+                }
+        }
+        identity_done(&id);
+}
+
+static void get_members(void *arg, struct http_request *rq)
+{
+        struct app *app = arg;
+        struct identity id;
+        struct slice conversation;
+        if (!identify(app, rq, &id))
+                return;
+        if (conversation_of(rq, &conversation))
+                run_and_reply(app, rq, rest_new(op_member_list, &id, conversation));
+        identity_done(&id);
+}
+
+static void post_member(void *arg, struct http_request *rq)
+{
+        struct app *app = arg;
+        struct identity id;
+        struct slice conversation, body;
+        if (!identify(app, rq, &id))
+                return;
+        if (conversation_of(rq, &conversation) && body_object(rq, &body)) {
+                char *user = arg_field_text(body, "userId");
+                if (user && event_user_id_valid(slice_str(user))) {
+                        struct rest_call *rc = rest_new(op_member_add, &id, conversation);
+                        rc->target_user = xstrdup(user);
+                        rc->role = xstrdup("member");
+                        run_and_reply(app, rq, rc);
+                } else {
+                        refuse(rq, ERR_INVALID, "userId has to be 1 to 128 of [A-Za-z0-9._~@:|-]");
+                }
+                free(user);
+        }
+        identity_done(&id);
+}
+
+static void delete_member(void *arg, struct http_request *rq)
+{
+        struct app *app = arg;
+        struct identity id;
+        struct slice conversation;
+        if (!identify(app, rq, &id))
+                return;
+        if (conversation_of(rq, &conversation)) {
+                struct slice user = http_param(rq, "userId");
+                if (event_user_id_valid(user)) {
+                        struct rest_call *rc = rest_new(op_member_remove, &id, conversation);
+                        rc->target_user = slice_dup(user);
+                        run_and_reply(app, rq, rc);
+                } else {
+                        refuse(rq, ERR_INVALID, "userId has to be 1 to 128 of [A-Za-z0-9._~@:|-]");
+                }
+        }
+        identity_done(&id);
+}
+
+void routes_add(struct app *app)
+{
+        struct http_server *srv = app->http;
+        http_route(srv, "GET", "/conversations", get_conversations, app);
+        http_route(srv, "POST", "/conversations", post_conversation, app);
+        http_route(srv, "GET", "/conversations/:id/messages", get_messages, app);
+        http_route(srv, "GET", "/conversations/:id/members", get_members, app);
+        http_route(srv, "POST", "/conversations/:id/members", post_member, app);
+        http_route(srv, "DELETE", "/conversations/:id/members/:userId", delete_member, app);
+}

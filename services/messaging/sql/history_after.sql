@@ -1,0 +1,7 @@
+-- The oldest messages above a seq and below another, oldest first. Index: message (conversation_id, seq).
+SELECT id, seq, sender_id, content, content_type, reply_to, metadata::text, client_id,
+       (extract(epoch FROM created_at) * 1000)::bigint
+  FROM message
+ WHERE conversation_id = $1::text AND seq > $2::bigint AND seq < $3::bigint
+ ORDER BY seq
+ LIMIT $4::int

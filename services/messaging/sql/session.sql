@@ -1,0 +1,2 @@
+-- The owner's newest record of a session. Index: session's primary key.
+SELECT sid, sub, gen, gateway, rooms::text, closed FROM session WHERE pid_hash = $1::text
