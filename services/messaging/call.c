@@ -1,8 +1,7 @@
 #include "messaging/call.h"
 
-#include "messaging/routes.h"
-
 #include "base/clock.h"
+#include "http/rest.h"
 
 #include <errno.h>
 #include <stdarg.h>

@@ -17,7 +17,9 @@
 #include "messaging/room.h"
 #include "messaging/session.h"
 
-struct rest_call; /* routes.c */
+#include "base/hash.h"
+
+struct rest_call; /* http/rest.h */
 
 enum call_phase {
         CALL_OPEN,     /* not answered yet */

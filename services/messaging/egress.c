@@ -66,22 +66,14 @@ static struct msg *frame_named(const char *name, struct slice args, struct slice
 
 static const char *client_event_name(const struct event *e)
 {
-        switch (e->type) {
-        case EVENT_MESSAGE_CREATED:
-                return "new_message";
-        case EVENT_TYPING:
-                return "typing";
-        case EVENT_RECEIPT_READ:
-                return "message_read";
-        case EVENT_MEMBER_ADDED:
-                return "member_added";
-        case EVENT_MEMBER_REMOVED:
-                return "member_removed";
-        case EVENT_EMIT:
-                return e->event_name;
-        default:
-                return NULL;
-        }
+        static const char *const names[EVENT_TYPE_COUNT] = {
+                [EVENT_MESSAGE_CREATED] = "new_message",
+                [EVENT_TYPING] = "typing",
+                [EVENT_RECEIPT_READ] = "message_read",
+                [EVENT_MEMBER_ADDED] = "member_added",
+                [EVENT_MEMBER_REMOVED] = "member_removed",
+        };
+        return e->type == EVENT_EMIT ? e->event_name : names[e->type];
 }
 
 static struct msg *on_frame(void *app, const struct record *r, unsigned variant, struct slice cursor, bool own)

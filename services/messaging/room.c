@@ -127,40 +127,37 @@ static void set_text(char **to, const char *value)
         *to = value ? xstrdup(value) : NULL;
 }
 
+static void apply_member(struct room *r, const struct event *e, int64_t seq)
+{
+        struct member *m = member_get(r, slice_str(e->user_id));
+        if (e->type == EVENT_MEMBER_REMOVED) {
+                m->removed_seq = seq > m->removed_seq ? seq : m->removed_seq;
+                return;
+        }
+        r->exists = true;
+        if (seq <= m->added_seq)
+                return;
+        m->added_seq = seq;
+        set_text(&m->role, e->role ? e->role : "member");
+}
+
 void room_apply(struct gateway *gw, struct slice id, const struct event *e, int64_t seq, int64_t time_ms)
 {
         struct room *r = room_get(gw, id);
         if (!r)
                 return;
-        struct member *m = NULL;
-        switch (e->type) {
-        case EVENT_CONVERSATION_CREATED:
+        if (e->type == EVENT_MEMBER_ADDED || e->type == EVENT_MEMBER_REMOVED) {
+                apply_member(r, e, seq);
+        } else if (e->type == EVENT_RECEIPT_READ) {
+                struct member *m = map_get(&r->members, slice_str(e->user_id));
+                if (m && e->seq > m->read_seq)
+                        m->read_seq = e->seq;
+        } else if (e->type == EVENT_CONVERSATION_CREATED) {
                 r->exists = true;
                 r->open = e->open;
                 r->created_ms = time_ms;
                 set_text(&r->title, e->title);
                 set_text(&r->created_by, e->sender_id);
-                break;
-        case EVENT_MEMBER_ADDED:
-                m = member_get(r, slice_str(e->user_id));
-                r->exists = true;
-                if (seq > m->added_seq) {
-                        m->added_seq = seq;
-                        set_text(&m->role, e->role ? e->role : "member");
-                }
-                break;
-        case EVENT_MEMBER_REMOVED:
-                m = member_get(r, slice_str(e->user_id));
-                if (seq > m->removed_seq)
-                        m->removed_seq = seq;
-                break;
-        case EVENT_RECEIPT_READ:
-                m = map_get(&r->members, slice_str(e->user_id));
-                if (m && e->seq > m->read_seq)
-                        m->read_seq = e->seq;
-                break;
-        default:
-                break;
         }
 }
 

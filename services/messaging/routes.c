@@ -4,9 +4,10 @@
 #include "messaging/call.h"
 
 #include "base/clock.h"
+#include "base/hash.h"
+#include "http/rest.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -14,120 +15,73 @@
 #define BODY_MAX_BYTES 262144
 #define HISTORY_LIMIT_MAX 200
 
-/* Shared by the worker that waits and the shard that answers; the last one out frees it. */
-struct rest_call {
-        struct mail mail;
-        pthread_mutex_t lock;
-        pthread_cond_t answered;
-        unsigned refs; /* under lock */
-        bool done;
-        int status;
-        struct buf json;
-        /* the question */
+struct chat_call {
+        struct rest_call rest;
         struct gateway *gw;
         void (*operation)(struct call *c);
-        char *user, *conversation_id;
-        char *title, *target_user, *members_json, *role;
+        char *user, *conversation_id;                      /* owned, as the next */
+        char *title, *target_user, *members_json, *role;   /* NULL = absent */
         bool admin, flag;
         int64_t before, after;
         uint32_t limit;
 };
 
-/* ---- life ---- */
-
-static struct rest_call *rest_new(void (*operation)(struct call *c), const struct identity *id, struct slice conversation_id)
+static void chat_call_free(struct rest_call *rest)
 {
-        struct rest_call *rc = xcalloc(1, sizeof(*rc));
-        pthread_mutex_init(&rc->lock, NULL);
-        pthread_condattr_t attr;
-        pthread_condattr_init(&attr);
-        pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-        pthread_cond_init(&rc->answered, &attr);
-        pthread_condattr_destroy(&attr);
-        rc->refs = 2;
-        rc->operation = operation;
-        rc->user = xstrdup(id->sub);
-        rc->admin = identity_has_scope(id, "admin");
-        rc->conversation_id = slice_dup(conversation_id);
-        rc->before = rc->after = -1;
-        return rc;
+        struct chat_call *cc = container_of(rest, struct chat_call, rest);
+        free(cc->user);
+        free(cc->conversation_id);
+        free(cc->title);
+        free(cc->target_user);
+        free(cc->members_json);
+        free(cc->role);
+        free(cc);
 }
 
-static void rest_unref(struct rest_call *rc)
+static struct chat_call *chat_call_new(void (*operation)(struct call *c), const struct identity *id, struct slice conversation_id)
 {
-        pthread_mutex_lock(&rc->lock);
-        unsigned left = --rc->refs;
-        pthread_mutex_unlock(&rc->lock);
-        if (left > 0)
-                return;
-        pthread_mutex_destroy(&rc->lock);
-        pthread_cond_destroy(&rc->answered);
-        buf_done(&rc->json);
-        free(rc->user);
-        free(rc->conversation_id);
-        free(rc->title);
-        free(rc->target_user);
-        free(rc->members_json);
-        free(rc->role);
-        free(rc);
+        struct chat_call *cc = xcalloc(1, sizeof(*cc));
+        rest_init(&cc->rest, chat_call_free);
+        cc->operation = operation;
+        cc->user = xstrdup(id->sub);
+        cc->admin = identity_has_scope(id, "admin");
+        cc->conversation_id = slice_dup(conversation_id);
+        cc->before = cc->after = -1;
+        return cc;
 }
 
-void rest_answer(struct rest_call *rc, int status, struct slice json)
+static char *move_text(char **from)
 {
-        pthread_mutex_lock(&rc->lock);
-        rc->done = true;
-        rc->status = status;
-        buf_add_slice(&rc->json, json);
-        pthread_cond_signal(&rc->answered);
-        pthread_mutex_unlock(&rc->lock);
-        rest_unref(rc);
+        char *text = *from;
+        *from = NULL;
+        return text;
 }
 
 /* On the shard. */
 static void start(struct mail *m)
 {
-        struct rest_call *rc = container_of(m, struct rest_call, mail);
-        struct call *c = call_new(rc->gw, NULL, slice_str(rc->user), slice_str(rc->conversation_id), -1);
-        c->rest = rc;
-        c->admin = rc->admin;
-        c->ask.before = rc->before;
-        c->ask.after = rc->after;
-        c->ask.limit = rc->limit;
-        c->ask.flag = rc->flag;
-        c->ask.title = rc->title ? xstrdup(rc->title) : NULL;
-        c->ask.target_user = rc->target_user ? xstrdup(rc->target_user) : NULL;
-        c->ask.members_json = rc->members_json ? xstrdup(rc->members_json) : NULL;
-        c->ask.role = rc->role ? xstrdup(rc->role) : NULL;
+        struct chat_call *cc = container_of(m, struct chat_call, rest.mail);
+        struct call *c = call_new(cc->gw, NULL, slice_str(cc->user), slice_str(cc->conversation_id), -1);
+        c->rest = &cc->rest;
+        c->admin = cc->admin;
+        c->ask.before = cc->before;
+        c->ask.after = cc->after;
+        c->ask.limit = cc->limit;
+        c->ask.flag = cc->flag;
+        c->ask.title = move_text(&cc->title);
+        c->ask.target_user = move_text(&cc->target_user);
+        c->ask.members_json = move_text(&cc->members_json);
+        c->ask.role = move_text(&cc->role);
         call_ref(c);
-        rc->operation(c);
+        cc->operation(c);
         call_unref(c);
 }
 
-static void run_and_reply(struct app *app, struct http_request *rq, struct rest_call *rc)
+static void run_and_reply(struct app *app, struct http_request *rq, struct chat_call *cc)
 {
-        uint32_t shard = hash_murmur2(slice_str(rc->conversation_id[0] ? rc->conversation_id : rc->user)) % app->shard_count;
-        rc->gw = app->gateways[shard];
-        rc->mail.run = start;
-        if (!mailbox_post(shard_mailbox(app->shards[shard]), &rc->mail)) {
-                http_reply_error(rq, 503, "unavailable", "the gateway is stopping");
-                rest_unref(rc);
-                rest_unref(rc);
-                return;
-        }
-        struct timespec until;
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_sec += REST_WAIT_MS / 1000;
-        pthread_mutex_lock(&rc->lock);
-        int r = 0;
-        while (!rc->done && r == 0)
-                r = pthread_cond_timedwait(&rc->answered, &rc->lock, &until);
-        bool done = rc->done;
-        pthread_mutex_unlock(&rc->lock);
-        if (done)
-                http_reply_json(rq, rc->status, buf_slice(&rc->json));
-        else
-                http_reply_error(rq, 504, "unknown", "no answer in time");
-        rest_unref(rc);
+        uint32_t shard = hash_murmur2(slice_str(cc->conversation_id[0] ? cc->conversation_id : cc->user)) % app->shard_count;
+        cc->gw = app->gateways[shard];
+        rest_ask(&cc->rest, shard_mailbox(app->shards[shard]), start, REST_WAIT_MS, rq);
 }
 
 /* ---- who asks ---- */
@@ -208,23 +162,23 @@ static void get_conversations(void *arg, struct http_request *rq)
         struct identity id;
         if (!identify(app, rq, &id))
                 return;
-        struct rest_call *rc = rest_new(op_conversation_list, &id, SLICE_NONE);
+        struct chat_call *cc = chat_call_new(op_conversation_list, &id, SLICE_NONE);
         struct slice after;
         if (http_query_get(rq, "after", &after))
-                rc->title = slice_dup(after);
-        run_and_reply(app, rq, rc);
+                cc->title = slice_dup(after);
+        run_and_reply(app, rq, cc);
         identity_done(&id);
 }
 
-static bool fill_creation(struct http_request *rq, struct slice body, struct rest_call *rc)
+static bool fill_creation(struct http_request *rq, struct slice body, struct chat_call *cc)
 {
         struct slice raw;
-        rc->title = arg_field_text(body, "title");
-        if (arg_field(body, "title", &raw) && (!rc->title || strlen(rc->title) > 512)) {
+        cc->title = arg_field_text(body, "title");
+        if (arg_field(body, "title", &raw) && (!cc->title || strlen(cc->title) > 512)) {
                 refuse(rq, ERR_INVALID, "title is not a string of at most 512 bytes");
                 return false;
         }
-        if (arg_field(body, "open", &raw) && !arg_bool(raw, &rc->flag)) {
+        if (arg_field(body, "open", &raw) && !arg_bool(raw, &cc->flag)) {
                 refuse(rq, ERR_INVALID, "open is not true or false");
                 return false;
         }
@@ -233,7 +187,7 @@ static bool fill_creation(struct http_request *rq, struct slice body, struct res
                         refuse(rq, ERR_INVALID, "members is not an array of user ids");
                         return false;
                 }
-                rc->members_json = slice_dup(raw);
+                cc->members_json = slice_dup(raw);
         }
         return true;
 }
@@ -256,12 +210,11 @@ static void post_conversation(void *arg, struct http_request *rq)
         if (!valid) {
                 refuse(rq, ERR_INVALID, "id has to be 1 to 128 of [A-Za-z0-9._~-]");
         } else {
-                struct rest_call *rc = rest_new(op_conversation_create, &id, slice_str(given ? given : drawn));
-                if (fill_creation(rq, body, rc)) {
-                        run_and_reply(app, rq, rc);
+                struct chat_call *cc = chat_call_new(op_conversation_create, &id, slice_str(given ? given : drawn));
+                if (fill_creation(rq, body, cc)) {
+                        run_and_reply(app, rq, cc);
                 } else {
-                        rest_unref(rc);
-                        rest_unref(rc);
+                        rest_discard(&cc->rest);
                 }
         }
         free(given);
@@ -280,11 +233,11 @@ static void get_messages(void *arg, struct http_request *rq)
                 if (limit < 1 || limit > HISTORY_LIMIT_MAX) {
                         refuse(rq, ERR_INVALID, "limit has to be 1 to 200");
                 } else {
-                        struct rest_call *rc = rest_new(op_fetch, &id, conversation);
-                        rc->before = before;
-                        rc->after = after;
-                        rc->limit = (uint32_t)limit;
-                        run_and_reply(app, rq, rc);
+                        struct chat_call *cc = chat_call_new(op_fetch, &id, conversation);
+                        cc->before = before;
+                        cc->after = after;
+                        cc->limit = (uint32_t)limit;
+                        run_and_reply(app, rq, cc);
                 }
         }
         identity_done(&id);
@@ -298,7 +251,7 @@ static void get_members(void *arg, struct http_request *rq)
         if (!identify(app, rq, &id))
                 return;
         if (conversation_of(rq, &conversation))
-                run_and_reply(app, rq, rest_new(op_member_list, &id, conversation));
+                run_and_reply(app, rq, chat_call_new(op_member_list, &id, conversation));
         identity_done(&id);
 }
 
@@ -312,10 +265,10 @@ static void post_member(void *arg, struct http_request *rq)
         if (conversation_of(rq, &conversation) && body_object(rq, &body)) {
                 char *user = arg_field_text(body, "userId");
                 if (user && event_user_id_valid(slice_str(user))) {
-                        struct rest_call *rc = rest_new(op_member_add, &id, conversation);
-                        rc->target_user = xstrdup(user);
-                        rc->role = xstrdup("member");
-                        run_and_reply(app, rq, rc);
+                        struct chat_call *cc = chat_call_new(op_member_add, &id, conversation);
+                        cc->target_user = xstrdup(user);
+                        cc->role = xstrdup("member");
+                        run_and_reply(app, rq, cc);
                 } else {
                         refuse(rq, ERR_INVALID, "userId has to be 1 to 128 of [A-Za-z0-9._~@:|-]");
                 }
@@ -334,9 +287,9 @@ static void delete_member(void *arg, struct http_request *rq)
         if (conversation_of(rq, &conversation)) {
                 struct slice user = http_param(rq, "userId");
                 if (event_user_id_valid(user)) {
-                        struct rest_call *rc = rest_new(op_member_remove, &id, conversation);
-                        rc->target_user = slice_dup(user);
-                        run_and_reply(app, rq, rc);
+                        struct chat_call *cc = chat_call_new(op_member_remove, &id, conversation);
+                        cc->target_user = slice_dup(user);
+                        run_and_reply(app, rq, cc);
                 } else {
                         refuse(rq, ERR_INVALID, "userId has to be 1 to 128 of [A-Za-z0-9._~@:|-]");
                 }

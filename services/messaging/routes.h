@@ -9,10 +9,6 @@
 
 #include "messaging/app.h"
 
-struct rest_call;
-
 void routes_add(struct app *app);
-/* On the shard's thread, once: wakes the worker. */
-void rest_answer(struct rest_call *rc, int status, struct slice json);
 
 #endif

@@ -189,6 +189,8 @@ void subscriber_leave(struct fanout *f, struct subscription *sn);
 struct subscription *subscriber_find(const struct subscriber *s, uint16_t topic, struct slice key);
 struct slice subscription_key(const struct subscription *sn);
 uint16_t subscription_topic(const struct subscription *sn);
+/* Calls fn for each subscription of a room; fn may not join or leave rooms. */
+void fanout_room_each(struct fanout *f, uint16_t topic, struct slice key, void (*fn)(void *arg, struct subscription *sn), void *arg);
 size_t fanout_room_size(const struct fanout *f, uint16_t topic, struct slice key);
 
 /* From DETACHED: live from the shard's position, at once. */

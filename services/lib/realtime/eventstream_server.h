@@ -31,6 +31,8 @@ struct es_options {
 
 MUST_CHECK int es_server_new(const struct es_options *o, const struct es_ops *ops, struct shard *const *shards, void *const *apps, unsigned shard_count,
         struct metrics *metrics, struct es_server **ret);
+/* Main thread, shards still running: closes every stream and returns when ops.closed has run for all. */
+void es_server_stop(struct es_server *srv);
 struct es_server *es_server_free(struct es_server *srv);
 void es_server_drain(struct es_server *srv, uint32_t drain_ms);
 unsigned es_server_connections(const struct es_server *srv);
@@ -45,7 +47,8 @@ void es_come_back(struct es_server *srv, struct http_request *rq, struct slice e
 MUST_CHECK int es_push(struct es_stream *s, struct msg *m, bool catchup); /* as sio_push() */
 void es_flush(struct es_stream *s);
 void es_close(struct es_stream *s, int reason); /* end of stream: the client comes back */
-/* One block: event name (empty = message), id (empty = none), data split at line ends. Shared. */
+/* One block: event name (empty = message), id (empty = none), data split at line ends; data.p NULL: a block without data, which
+ * only moves the id. Shared. */
 struct msg *es_frame(struct slice event, struct slice id, struct slice data);
 
 #endif

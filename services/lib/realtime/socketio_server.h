@@ -16,7 +16,9 @@
 
 struct sio_server;
 struct sio_socket; /* one namespace of one connection */
-struct shard;      /* net/shard.h */
+struct shard;       /* net/shard.h */
+struct http_server; /* http/server.h */
+struct metrics;
 
 enum sio_close_reason { /* as the reference names them; also index into connections_closed labels by table */
         SIO_CLOSE_CLIENT_DISCONNECT, /* "client namespace disconnect": 41 from the client */
@@ -68,11 +70,18 @@ struct sio_options {
         bool cookie;
         uint32_t max_attachments;   /* 10 */
         size_t socket_user_size;    /* bytes of application memory in each sio_socket, zeroed */
+        /* A kept-alive polling socket that may carry another request: takes fd (the intake). Any thread. */
+        void (*rest)(void *arg, int fd, const char *client_addr);
+        void *rest_arg;
 };
 
 /* apps[i] is handed to the callbacks of shard i. */
 MUST_CHECK int sio_server_new(const struct sio_options *o, const struct sio_ops *ops, struct shard *const *shards, void *const *apps, unsigned shard_count,
         struct metrics *metrics, struct sio_server **ret);
+/* Adds the routes of options.path; before http_server_start(). */
+void sio_server_mount(struct sio_server *srv, struct http_server *http);
+/* Main thread, shards still running: closes every connection and returns when ops.closed has run for all. */
+void sio_server_stop(struct sio_server *srv);
 struct sio_server *sio_server_free(struct sio_server *srv);
 /* Not ready any more; closes each connection's transport ("please come back") in slices over drain_ms. Any thread. */
 void sio_server_drain(struct sio_server *srv, uint32_t drain_ms);
