@@ -31,6 +31,18 @@ static void unref(struct rest_call *rc, unsigned n)
         rc->release(rc);
 }
 
+void rest_hold(struct rest_call *rc)
+{
+        pthread_mutex_lock(&rc->lock);
+        rc->refs++;
+        pthread_mutex_unlock(&rc->lock);
+}
+
+void rest_unhold(struct rest_call *rc)
+{
+        unref(rc, 1);
+}
+
 void rest_discard(struct rest_call *rc)
 {
         unref(rc, 2);

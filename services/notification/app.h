@@ -1,0 +1,50 @@
+/*
+ * app - the parts of one notification gateway process, made by main and frozen before the first client.
+ */
+#ifndef TERN_NOTIFICATION_APP_H
+#define TERN_NOTIFICATION_APP_H
+
+#include "auth/auth.h"
+#include "base/config.h"
+#include "base/lifecycle.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "bus/bus.h"
+#include "feed/feed.h"
+#include "http/server.h"
+#include "store/store.h"
+
+struct notification_settings {
+#define CONFIG(type, field, ...) CONFIG_FIELD_##type(field)
+#include "notification/settings.def"
+};
+
+struct gateway;
+struct es_server;
+struct intake;
+struct shard;
+
+struct app {
+        struct notification_settings settings;
+        struct auth_settings auth_settings;
+        struct bus_settings bus_settings;
+        struct feed_settings feed_settings;
+        struct http_settings http_settings;
+        struct store_settings store_settings;
+        char instance[65];
+        struct lifecycle lifecycle;
+        struct log *log;
+        struct metrics *metrics;
+        struct bus *bus;
+        struct store *store;
+        struct auth *auth;
+        struct feed *feed;
+        struct http_server *http;
+        struct es_server *es;
+        struct intake *intake;
+        unsigned shard_count;
+        struct shard **shards;     /* owned array */
+        struct gateway **gateways; /* owned array, one for each shard */
+};
+
+#endif

@@ -1,0 +1,142 @@
+/*
+ * From the log to the streams: the callbacks of the fan-out core.
+ */
+#include "notification/stream.h"
+
+#include "base/clock.h"
+
+#include <stdio.h>
+
+static const char *topic_name(const struct record *r)
+{
+        return r->topic == TOPIC_BROADCASTS ? "broadcasts" : "notifications";
+}
+
+static void forget_current(struct gateway *gw)
+{
+        if (gw->current_ok)
+                event_done(&gw->current);
+        gw->current_ok = false;
+}
+
+static void skip(struct gateway *gw, const char *why, bool own)
+{
+        if (!own)
+                metrics_add(gw->app->metrics, M_records_skipped, (unsigned)metrics_label(M_records_skipped, why), 1);
+}
+
+static void on_room_record(void *app, const struct record *r, bool own)
+{
+        struct gateway *gw = app;
+        struct event_error err;
+        forget_current(gw);
+        gw->current_of = r;
+        if (event_parse(slice_str(topic_name(r)), record_type(r), record_id(r), record_key(r), record_value(r), &gw->current, &err) < 0) {
+                skip(gw, "invalid", own);
+                return;
+        }
+        gw->current_ok = true;
+        if (event_key_fits(&gw->current, record_key(r)))
+                return;
+        forget_current(gw);
+        skip(gw, "key", own);
+}
+
+static struct slice event_name(const struct event *e)
+{
+        if (e->type == EVENT_NOTIFICATION_READ)
+                return SLICE_LIT("notification_read");
+        if (e->type == EVENT_NOTIFICATION_READ_ALL)
+                return SLICE_LIT("notification_read_all");
+        return SLICE_NONE; /* a default message event */
+}
+
+static struct msg *on_frame(void *app, const struct record *r, unsigned variant, struct slice cursor, bool own)
+{
+        struct gateway *gw = app;
+        if (!gw->current_ok || gw->current_of != r)
+                return NULL;
+        int64_t vector[FANOUT_SLOTS_MAX];
+        CHECK(cursor.n <= sizeof(vector));
+        memcpy(vector, cursor.p, cursor.n);
+        char id[SSE_ID_TEXT];
+        size_t id_n = gateway_sse_id(gw, (uint16_t)variant, vector, id);
+        struct buf json = BUF_EMPTY;
+        event_client_json(&gw->current, record_seq(r), r->timestamp_ms, &json);
+        struct msg *m = es_frame(event_name(&gw->current), slice_of(id, id_n), buf_slice(&json));
+        buf_done(&json);
+        m->timestamp_ms = r->timestamp_ms;
+        m->slot = r->slot;
+        m->offset = r->offset;
+        m->flags = MSG_EVENT;
+        if (!own && r->timestamp_ms > 0)
+                metrics_observe(gw->app->metrics, M_publish_latency, 0, (clock_wall_ms() - r->timestamp_ms) * 1000000);
+        return m;
+}
+
+static size_t on_cursor(void *app, const struct subscriber *sub, const int64_t *vector, char *dst)
+{
+        UNUSED(sub);
+        struct gateway *gw = app;
+        size_t n = fanout_slot_count(gw->fanout) * sizeof(*vector);
+        memcpy(dst, vector, n);
+        return n;
+}
+
+static enum fanout_verdict on_verdict(void *app, struct subscription *sn, const struct record *r)
+{
+        UNUSED(sn);
+        struct gateway *gw = app;
+        return gw->current_ok && gw->current_of == r ? FANOUT_DELIVER : FANOUT_SKIP;
+}
+
+static int on_push(void *app, struct subscriber *sub, struct msg *m, bool catchup)
+{
+        struct gateway *gw = app;
+        struct stream *st = container_of(sub, struct stream, sub);
+        st->heard_ms = gateway_now(gw);
+        return es_push(st->es, m, catchup);
+}
+
+static void on_flush(void *app, struct subscriber *sub)
+{
+        UNUSED(app);
+        es_flush(container_of(sub, struct stream, sub)->es);
+}
+
+static void on_record(void *app, const struct record *r)
+{
+        if (r->topic == TOPIC_ACCESS)
+                access_record(app, r);
+        else if (r->topic == TOPIC_CONTROL)
+                control_record(app, r);
+}
+
+static void on_live(void *app, struct subscriber *sub, enum fanout_tier tier, int64_t took_ms)
+{
+        UNUSED(sub);
+        struct gateway *gw = app;
+        metrics_add(gw->app->metrics, M_catchups, (unsigned)tier, 1);
+        metrics_observe(gw->app->metrics, M_catchup_time, (unsigned)tier, took_ms * 1000000);
+}
+
+static void on_gap(void *app, struct subscriber *sub, int32_t slot, int64_t from_seq, int64_t to_seq)
+{
+        struct gateway *gw = app;
+        struct stream *st = container_of(sub, struct stream, sub);
+        metrics_add(gw->app->metrics, M_resumes, (unsigned)metrics_label(M_resumes, "gap"), 1);
+        bool broadcast = slot == fanout_slot(gw->fanout, TOPIC_BROADCASTS, 0);
+        stream_gap(st, broadcast ? "broadcasts" : "notifications", from_seq, to_seq);
+}
+
+const struct fanout_ops egress_ops = {
+        .frame = on_frame,
+        .cursor = on_cursor,
+        .room_record = on_room_record,
+        .verdict = on_verdict,
+        .push = on_push,
+        .flush = on_flush,
+        .record = on_record,
+        .live = on_live,
+        .gap = on_gap,
+};

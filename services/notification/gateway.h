@@ -1,0 +1,71 @@
+/*
+ * gateway - one shard's half of the notification gateway: its streams and questions, and the callbacks
+ * by which the fan-out core speaks to them.
+ *
+ * The cursor text that the fan-out core carries is the raw vector of slots (private to this process); the
+ * frames turn it into the two pairs of an SSE id: the user's partition of notifications, and broadcasts.
+ * The variant of a stream is its user's partition, so that a broadcast is framed once for each partition.
+ *
+ * Owner: the shard's loop thread.
+ */
+#ifndef TERN_NOTIFICATION_GATEWAY_H
+#define TERN_NOTIFICATION_GATEWAY_H
+
+#include "notification/app.h"
+#include "notification/topics.h"
+
+#include "base/hash.h"
+#include "base/list.h"
+#include "base/map.h"
+#include "fanout/fanout.h"
+#include "net/shard.h"
+#include "proto/event.h"
+
+#define SSE_ID_TEXT 128
+
+struct gateway {
+        struct app *app; /* borrowed, frozen */
+        unsigned index;
+        struct shard *shard;     /* borrowed */
+        struct feed_shard *feed; /* owned */
+        struct fanout *fanout;   /* feed's */
+        struct list streams;     /* struct stream.in_gateway */
+        struct list asks;        /* struct ask.in_gateway, oldest first */
+        struct map revoked;      /* user id -> struct revocation */
+        struct event current;    /* the record that is being handed out, parsed once */
+        bool current_ok;
+        const struct record *current_of; /* only compared, never followed */
+        struct shard_timer sweep;
+        struct list *sweep_at;
+        int64_t refreshed_ms;
+};
+
+MUST_CHECK int gateway_new(struct app *app, unsigned index, struct shard *shard, struct gateway **ret);
+struct gateway *gateway_free(struct gateway *gw);
+static inline int64_t gateway_now(const struct gateway *gw)
+{
+        return shard_now_ms(gw->shard);
+}
+/* A user's shard, and the partition of notifications that holds the user's records. */
+unsigned gateway_shard_of(const struct app *app, struct slice user);
+uint16_t gateway_partition_of(const struct app *app, struct slice user);
+
+/* The SSE id of a vector for a user's partition. */
+size_t gateway_sse_id(const struct gateway *gw, uint16_t partition, const int64_t *vector, char ret[SSE_ID_TEXT]);
+
+/* A record outside of any question; send may be NULL. 0, -ENOBUFS or -EMSGSIZE. Any thread. */
+MUST_CHECK int gateway_produce(struct app *app, const char *topic, enum event_type type, struct slice id, struct slice key,
+        struct slice value, struct bus_send *send);
+
+extern const struct fanout_ops egress_ops; /* egress.c */
+
+/* ---- access.c ---- */
+void access_record(struct gateway *gw, const struct record *r);
+void control_record(struct gateway *gw, const struct record *r);
+bool access_revoked(const struct gateway *gw, struct slice user, int64_t issued_ms);
+void access_done(struct gateway *gw);
+
+/* ---- routes.c ---- */
+void routes_add(struct app *app);
+
+#endif

@@ -1,0 +1,253 @@
+#include "notification/stream.h"
+
+#include "notification_sql.h"
+
+#include "base/clock.h"
+#include "wire/cursor.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define REFRESH_PARTS 3
+#define EXPIRY_WARNING_MS 60000
+
+struct stream *stream_new(struct gateway *gw, struct slice user, struct slice topics)
+{
+        struct stream *st = xcalloc(1, sizeof(*st));
+        st->gw = gw;
+        st->user = slice_dup(user);
+        st->topics = slice_dup(topics);
+        list_init(&st->in_gateway);
+        return st;
+}
+
+struct stream *stream_free(struct stream *st)
+{
+        if (!st)
+                return NULL;
+        free(st->user);
+        free(st->topics);
+        free(st);
+        return NULL;
+}
+
+bool stream_set_cursor(struct stream *st, struct slice text)
+{
+        if (cursor_sse_parse(text, st->epoch, st->offset) < 0)
+                return false;
+        st->start = START_CURSOR;
+        return true;
+}
+
+static void send_event(struct stream *st, struct slice event, struct slice id, struct slice data)
+{
+        struct msg *m = es_frame(event, id, data);
+        if (es_push(st->es, m, false) == 0)
+                es_flush(st->es);
+        msg_unref(m);
+}
+
+void stream_gap(struct stream *st, const char *topic, int64_t from_seq, int64_t to_seq)
+{
+        char data[160];
+        int n = snprintf(data, sizeof(data), "{\"topic\":\"%s\",\"fromSeq\":%lld,\"toSeq\":%lld}", topic, (long long)from_seq, (long long)to_seq);
+        send_event(st, SLICE_LIT("gap"), SLICE_NONE, slice_of(data, (size_t)n));
+}
+
+static void send_id(struct stream *st)
+{
+        char id[SSE_ID_TEXT];
+        size_t n = gateway_sse_id(st->gw, st->sub.variant, fanout_vector(st->gw->fanout), id);
+        send_event(st, SLICE_NONE, slice_of(id, n), SLICE_NONE);
+        st->heard_ms = gateway_now(st->gw);
+}
+
+void stream_close(struct stream *st)
+{
+        if (st->es)
+                es_close(st->es, 0);
+}
+
+/* ---- the token's end ---- */
+
+static void expiring(struct shard *sh, struct shard_timer *t)
+{
+        struct stream *st = container_of(t, struct stream, expiry);
+        int64_t left = st->expires_ms - clock_wall_ms();
+        if (st->warned || left <= 0) {
+                stream_close(st);
+                return;
+        }
+        st->warned = true;
+        char data[64];
+        int n = snprintf(data, sizeof(data), "{\"expiresInMs\":%lld}", (long long)left);
+        send_event(st, SLICE_LIT("token_expiring"), SLICE_NONE, slice_of(data, (size_t)n));
+        shard_timer_set(sh, t, left);
+}
+
+static void arm_expiry(struct stream *st)
+{
+        shard_timer_init(&st->expiry, expiring);
+        if (st->expires_ms == 0)
+                return;
+        int64_t left = st->expires_ms - clock_wall_ms();
+        int64_t warn_in = left - EXPIRY_WARNING_MS;
+        shard_timer_set(st->gw->shard, &st->expiry, warn_in > 0 ? warn_in : 1);
+}
+
+/* ---- the attach ---- */
+
+static void follow(struct stream *st)
+{
+        struct fanout *f = st->gw->fanout;
+        subscriber_join(f, &st->sub, TOPIC_NOTIFICATIONS, slice_str(st->user), 0, false);
+        subscriber_join(f, &st->sub, TOPIC_BROADCASTS, SLICE_LIT("all"), 0, false);
+        struct slice rest = slice_str(st->topics), name;
+        while (config_list_next(&rest, &name)) {
+                char key[192];
+                int n = snprintf(key, sizeof(key), "topic:%.*s", SLICE_ARG(name));
+                subscriber_join(f, &st->sub, TOPIC_BROADCASTS, slice_of(key, (size_t)n), 0, false);
+        }
+}
+
+static void attach_now(struct stream *st)
+{
+        subscriber_attach_now(st->gw->fanout, &st->sub);
+        send_id(st);
+}
+
+static void attach_at(struct stream *st, const int64_t offset[2])
+{
+        struct fanout *f = st->gw->fanout;
+        int64_t vector[FANOUT_SLOTS_MAX];
+        memcpy(vector, fanout_vector(f), fanout_slot_count(f) * sizeof(*vector));
+        vector[fanout_slot(f, TOPIC_NOTIFICATIONS, st->sub.variant)] = offset[0];
+        vector[fanout_slot(f, TOPIC_BROADCASTS, 0)] = offset[1];
+        st->heard_ms = gateway_now(st->gw);
+        bool old = st->start == START_CURSOR && st->epoch[0] != fanout_epoch(f, TOPIC_NOTIFICATIONS);
+        if (old)
+                subscriber_attach_old_epoch(f, &st->sub, st->epoch[0], vector, gateway_now(st->gw));
+        else
+                subscriber_attach(f, &st->sub, vector, gateway_now(st->gw));
+}
+
+/* ---- ?since= ---- */
+
+/* First offset of the key's tail records at or after the time; the position if there is none. */
+static int64_t since_in_tail(const struct stream *st, uint16_t topic, uint16_t partition, struct slice key)
+{
+        const struct fanout *f = st->gw->fanout;
+        int64_t offset = fanout_position(f, topic, partition);
+        for (const struct record *r = fanout_newest(f, topic, key); r && r->timestamp_ms >= st->since_ms; r = fanout_prev(f, r))
+                offset = r->offset;
+        return offset;
+}
+
+static void since_found(void *arg, int err, const struct feed_rows *rows)
+{
+        struct stream *st = arg;
+        struct fanout *f = st->gw->fanout;
+        st->query = NULL;
+        if (err < 0) {
+                stream_gap(st, "notifications", 0, 0);
+                attach_now(st);
+                return;
+        }
+        int64_t offset[2] = {
+                since_in_tail(st, TOPIC_NOTIFICATIONS, st->sub.variant, slice_str(st->user)),
+                since_in_tail(st, TOPIC_BROADCASTS, 0, SLICE_LIT("all")),
+        };
+        for (size_t i = 0; i < 2 && rows->rows == 1 && rows->columns == 2; i++) {
+                const char *seq = rows->values[i];
+                int64_t at = seq ? strtoll(seq, NULL, 10) & ((1LL << SEQ_EPOCH_SHIFT) - 1) : INT64_MAX;
+                uint16_t topic = i == 0 ? TOPIC_NOTIFICATIONS : TOPIC_BROADCASTS;
+                bool this_epoch = seq && strtoll(seq, NULL, 10) >> SEQ_EPOCH_SHIFT == fanout_epoch(f, topic);
+                if (this_epoch && at < offset[i])
+                        offset[i] = at;
+        }
+        attach_at(st, offset);
+}
+
+static void find_since(struct stream *st)
+{
+        char since[24];
+        snprintf(since, sizeof(since), "%lld", (long long)st->since_ms);
+        const char *params[] = {st->user, since};
+        st->query = feed_query(st->gw->feed, TOPIC_NOTIFICATIONS, slice_str(st->user), &notification_sql[NOTIFICATION_SQL_SINCE], params, 2, since_found, st);
+}
+
+/* ---- es_ops ---- */
+
+static void on_opened(void *app, struct es_stream *es, void *user)
+{
+        struct gateway *gw = app;
+        struct stream *st = user;
+        st->es = es;
+        list_push_back(&gw->streams, &st->in_gateway);
+        subscriber_init(&st->sub, (uint8_t)gateway_partition_of(gw->app, slice_str(st->user)));
+        arm_expiry(st);
+        if (access_revoked(gw, slice_str(st->user), st->issued_ms)) {
+                stream_close(st);
+                return;
+        }
+        follow(st);
+        if (st->start == START_CURSOR)
+                attach_at(st, st->offset);
+        else if (st->start == START_SINCE)
+                find_since(st);
+        else
+                attach_now(st);
+}
+
+static void on_closed(void *app, struct es_stream *es, void *user, int reason)
+{
+        UNUSED(es);
+        UNUSED(reason);
+        struct gateway *gw = app;
+        struct stream *st = user;
+        st->es = NULL;
+        /* A stream that never opened has nothing to give back to the shard. */
+        if (list_linked(&st->in_gateway)) {
+                if (st->query)
+                        feed_query_cancel(st->query);
+                shard_timer_stop(gw->shard, &st->expiry);
+                subscriber_done(gw->fanout, &st->sub);
+                if (gw->sweep_at == &st->in_gateway)
+                        gw->sweep_at = st->in_gateway.next;
+                list_remove(&st->in_gateway);
+        }
+        stream_free(st);
+}
+
+static void on_drained(void *app, struct es_stream *es, void *user)
+{
+        struct gateway *gw = app;
+        struct stream *st = user;
+        subscriber_drained(gw->fanout, &st->sub, gateway_now(gw));
+        es_flush(es);
+}
+
+static void on_dropped(void *app, struct es_stream *es, void *user, const struct msg *first)
+{
+        UNUSED(es);
+        struct gateway *gw = app;
+        struct stream *st = user;
+        metrics_add(gw->app->metrics, M_outbox_drops, 0, 1);
+        if (first)
+                subscriber_lagged(gw->fanout, &st->sub, first);
+}
+
+const struct es_ops stream_ops = {
+        .opened = on_opened,
+        .closed = on_closed,
+        .drained = on_drained,
+        .dropped = on_dropped,
+};
+
+void stream_refresh(struct stream *st, int64_t now_ms)
+{
+        int64_t age = (int64_t)st->gw->app->feed_settings.tail_fill_ms / REFRESH_PARTS;
+        if (st->sub.state == SUB_LIVE && !st->sub.own && now_ms - st->heard_ms >= age)
+                send_id(st);
+}

@@ -1,0 +1,47 @@
+/*
+ * stream - one EventSource: whose it is, which audiences it follows, and where in the log it is.
+ *
+ * Made by the request handler on a civetweb worker, handed to the shard with the socket, and the shard's
+ * from then on. Freed in es_ops.closed.
+ */
+#ifndef TERN_NOTIFICATION_STREAM_H
+#define TERN_NOTIFICATION_STREAM_H
+
+#include "notification/gateway.h"
+
+#include "realtime/eventstream_server.h"
+
+/* Where the client wants to begin. */
+enum stream_start { START_NOW, START_CURSOR, START_SINCE };
+
+struct stream {
+        struct subscriber sub;
+        struct gateway *gw;   /* borrowed */
+        struct es_stream *es; /* borrowed from opened to closed */
+        struct list in_gateway;
+        struct shard_timer expiry;
+        struct feed_query *query; /* of START_SINCE */
+        char *user;               /* owned */
+        char *topics;             /* owned: comma-separated names, "" none */
+        enum stream_start start;
+        uint32_t epoch[2];        /* of START_CURSOR: notifications, broadcasts */
+        int64_t offset[2];
+        int64_t since_ms;
+        int64_t issued_ms, expires_ms; /* wall; expires 0 = never */
+        int64_t heard_ms;              /* monotonic; newest id that went to the client */
+        bool warned;                   /* token_expiring was sent */
+};
+
+struct stream *stream_new(struct gateway *gw, struct slice user, struct slice topics);
+struct stream *stream_free(struct stream *st);
+/* Reads "1.e.o.e.o"; false if it is no cursor of ours (then the stream begins now, with a gap event). */
+bool stream_set_cursor(struct stream *st, struct slice text);
+
+extern const struct es_ops stream_ops;
+/* Called now and then: a fresh id for the idle. */
+void stream_refresh(struct stream *st, int64_t now_ms);
+void stream_close(struct stream *st);
+/* {"fromSeq":…} as a named event. */
+void stream_gap(struct stream *st, const char *topic, int64_t from_seq, int64_t to_seq);
+
+#endif
