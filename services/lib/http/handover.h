@@ -2,7 +2,8 @@
  * handover - a socket leaves civetweb.
  *
  * After http_handover_take() civetweb has forgotten the descriptor: the taker owns and closes it.
- * Bytes that civetweb had read past the head come along. Plain data: any library may carry it to a shard.
+ * Plain data: any library may carry it to a shard. Bytes that had been read past the head would come along as rest; in fact none ever
+ * are (see server.h), and they are still in the kernel: read at once, an edge-triggered poll may have nothing new to tell.
  */
 #ifndef TERN_HTTP_HANDOVER_H
 #define TERN_HTTP_HANDOVER_H
