@@ -1,0 +1,92 @@
+// The demo page: chat over the stock Socket.IO client, notifications over the browser's EventSource.
+import { Chat } from "./chat.js";
+import { Notifications } from "./notifications.js";
+import { $, colorOf, initials, show, toast } from "./dom.js";
+
+const params = new URLSearchParams(location.search);
+
+async function about(url) {
+  const answer = await fetch(new URL("/about", url));
+  return answer.json();
+}
+
+function fillGateways(list) {
+  const choice = $("gateway");
+  for (const url of list) {
+    const option = document.createElement("option");
+    option.value = url;
+    option.textContent = url.replace(/^https?:\/\//, "");
+    choice.append(option);
+  }
+  // Two windows should land on two gateways without anybody choosing.
+  const asked = params.get("gateway");
+  choice.selectedIndex = asked ? list.indexOf(asked) : Math.floor(Math.random() * list.length);
+  if (choice.selectedIndex < 0) choice.selectedIndex = 0;
+}
+
+function choosePanel(name) {
+  for (const id of ["rooms", "chat", "bell"]) {
+    $(id).classList.toggle("current", id === name);
+    document.querySelector(`[data-panel="${id}"]`).setAttribute("aria-pressed", String(id === name));
+  }
+}
+
+async function enter(here, form) {
+  const user = form.get("name").trim();
+  const token = form.get("token") || "";
+  const gateway = form.get("gateway") || location.origin;
+  const sse = here.notifications.split(",").filter(Boolean);
+  show($("welcome"), false);
+  show($("main"), true);
+  $("me").textContent = user;
+  $("avatar").textContent = initials(user);
+  $("avatar").style.background = colorOf(user);
+  document.title = `Tern: ${user}`;
+  sessionStorage.setItem("name", user);
+
+  const chat = new Chat({ user, token, url: gateway });
+  about(gateway).then((there) => {
+    $("chat-gateway").textContent = `${there.instance} (${new URL(gateway).host})`;
+  });
+  chat.open(form.get("first").trim());
+
+  if (sse.length > 0) {
+    const pick = sse[Math.floor(Math.random() * sse.length)];
+    new Notifications({ user, token, url: pick }).start();
+  } else {
+    $("sse-state").textContent = "no gateway is set (TERN_PAGE_NOTIFICATIONS)";
+  }
+
+  $("join").addEventListener("submit", (event) => {
+    event.preventDefault();
+    chat.open($("join-id").value.trim());
+    $("join").reset();
+    choosePanel("chat");
+  });
+  $("kill").addEventListener("click", () => chat.kill());
+  for (const tab of document.querySelectorAll("[data-panel]")) {
+    tab.addEventListener("click", () => choosePanel(tab.dataset.panel));
+  }
+  $("room-list").addEventListener("click", (event) => {
+    const button = event.target.closest("button");
+    if (!button) return;
+    chat.select(button.dataset.id);
+    choosePanel("chat");
+  });
+}
+
+async function main() {
+  const here = await about(location.origin);
+  const gateways = here.gateways.split(",").filter(Boolean);
+  fillGateways(gateways.length > 0 ? gateways : [location.origin]);
+  show($("token-row"), here.auth);
+  $("token").required = here.auth;
+  $("name").value = params.get("name") || sessionStorage.getItem("name") || "";
+  if (params.get("room")) $("first").value = params.get("room");
+  $("enter").addEventListener("submit", (event) => {
+    event.preventDefault();
+    enter(here, new FormData($("enter")));
+  });
+}
+
+main().catch((error) => toast("The gateway does not answer", String(error)));
