@@ -1,7 +1,11 @@
 /*
  * consumer - reads assigned partitions in batches, without a consumer group, or as a group's member.
  *
- * Gateways assign by hand (no rebalances, no groups left behind); the writer subscribes with static membership.
+ * Gateways assign by hand (no rebalances, no groups left behind); the writer subscribes, with static membership
+ * if it names an instance. Group members use the eager range protocol, the simplest there is: a writer's place is
+ * in Postgres, so giving all partitions back and taking some again costs it one query. Nothing is read of an
+ * assigned partition until the callee has said from where.
+ *
  * Owner: one thread, which polls. Records are borrowed from librdkafka until the next poll: copy what is kept.
  */
 #ifndef TERN_BUS_CONSUMER_H
@@ -16,6 +20,7 @@ enum consumer_event_kind {
         CONSUMER_EOF,      /* the partition's end was reached: record.topic/partition/offset (next) */
         CONSUMER_RANGE,    /* the position is outside the log (auto.offset.reset=error) */
         CONSUMER_ERROR,    /* text in error; the library goes on by itself */
+        CONSUMER_DEAD,     /* another member took the instance id: nothing more will come; free it */
 };
 struct consumer_event {
         enum consumer_event_kind kind;
@@ -23,10 +28,13 @@ struct consumer_event {
         const char *error;
 };
 
+#define CONSUMER_BEGINNING (-2)
+#define CONSUMER_END (-1)
+
 struct consumer_partition {
         const char *topic; /* without prefix */
         int32_t partition;
-        int64_t offset;    /* next to read */
+        int64_t offset;    /* next to read, or one of the two above */
 };
 
 struct consumer_options {
@@ -34,7 +42,11 @@ struct consumer_options {
         const char *instance_id;  /* static membership, or NULL */
         const char *const *topics; /* with a group */
         size_t topic_count;
-        /* Group: partitions came or went. On the polling thread, inside consumer_poll(). On assign the callee fills in offsets (next to read). */
+        uint32_t session_timeout_ms; /* group; 0: 6000 */
+        /* Group: partitions came or went. On the polling thread, inside consumer_poll() and consumer_free(). On assign the callee fills in
+         * offsets (next to read) and returns 0; anything else means "not now" (Postgres is away), and it is asked again every
+         * 500 ms while nothing is read. revoked() is called only for what was taken with 0. Inside them only
+         * consumer_commit() may be called. */
         int (*assigned)(void *arg, struct consumer_partition *parts, size_t count);
         void (*revoked)(void *arg, const struct consumer_partition *parts, size_t count, bool lost);
         void *arg;
@@ -42,8 +54,13 @@ struct consumer_options {
 MUST_CHECK int consumer_new(struct bus *b, const struct consumer_options *o, struct consumer **ret, char fault[256]);
 /* Leaves the group if it is in one. */
 struct consumer *consumer_free(struct consumer *c);
+/* By hand: adds partitions; one that is assigned already moves to the new offset. 0 or -EINVAL. */
 MUST_CHECK int consumer_assign(struct consumer *c, const struct consumer_partition *parts, size_t count);
+/* By hand: these deliver nothing more. */
+void consumer_unassign(struct consumer *c, const struct consumer_partition *parts, size_t count);
+/* Moves an assigned partition, also after CONSUMER_RANGE (there by hand only). 0, -EINVAL, -ETIMEDOUT. */
 MUST_CHECK int consumer_seek(struct consumer *c, const struct consumer_partition *part);
+/* A paused partition keeps its place and delivers nothing; what librdkafka had read ahead of it is read again. */
 int consumer_pause(struct consumer *c, const struct consumer_partition *parts, size_t count);
 int consumer_resume(struct consumer *c, const struct consumer_partition *parts, size_t count);
 /* Waits up to timeout_ms for the first, then takes what is there, up to max. Returns the count; *ret borrowed until the next poll. */
