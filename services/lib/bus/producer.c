@@ -107,10 +107,11 @@ static void serve_event(struct bus *b, rd_kafka_event_t *ev, bool of_durable)
         } else if (type == RD_KAFKA_EVENT_STATS) {
                 read_stats(b, rd_kafka_event_stats(ev));
         } else if (type == RD_KAFKA_EVENT_ERROR) {
-                rd_kafka_resp_err_t err = rd_kafka_event_error(ev);
-                if (err == RD_KAFKA_RESP_ERR__FATAL && of_durable)
+                /* The event bears the cause, so the handle itself is asked whether it is the end. */
+                bool fatal = of_durable && rd_kafka_fatal_error(b->durable.rk, NULL, 0);
+                if (fatal)
                         atomic_store(&b->broken, true);
-                bus_log(b, err == RD_KAFKA_RESP_ERR__FATAL ? 3 : 4, "ERROR", rd_kafka_event_error_string(ev));
+                bus_log(b, fatal ? 3 : 4, "ERROR", rd_kafka_event_error_string(ev));
         }
         rd_kafka_event_destroy(ev);
 }
