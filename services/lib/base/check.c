@@ -6,7 +6,14 @@
 
 void check_failed(const char *what, const char *file, int line)
 {
-        fprintf(stderr, "{\"level\":\"error\",\"event\":\"check_failed\",\"what\":\"%s\",\"file\":\"%s\",\"line\":%d}\n", what, file, line);
+        char text[256];
+        size_t n = 0;
+        for (; *what && n < sizeof(text) - 1; what++)
+                text[n++] = *what == '"' || *what == '\\' ? '\'' : *what;
+        text[n] = '\0';
+        fprintf(stderr,
+                "{\"level\":\"error\",\"event\":\"check_failed\",\"what\":\"%s\",\"file\":\"%s\",\"line\":%d}\n",
+                text, file, line);
         abort();
 }
 

@@ -1,6 +1,7 @@
 #include "base/clock.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -108,12 +109,20 @@ int clock_parse_iso(const char *p, size_t n, int64_t *ret_wall_ms)
         }
         if (month < 1 || month > 12 || day < 1 || day > 31 || hour > 23 || minute > 59 || second > 60)
                 return -EINVAL;
-        struct tm tm = {.tm_year = year - 1900, .tm_mon = month - 1, .tm_mday = day, .tm_hour = hour, .tm_min = minute, .tm_sec = second};
-        struct tm asked = tm;
+        /* A leap second is the second after :59; timegm() would carry it into the next day. */
+        bool leap = second == 60;
+        struct tm tm = {
+                .tm_year = year - 1900,
+                .tm_mon = month - 1,
+                .tm_mday = day,
+                .tm_hour = hour,
+                .tm_min = minute,
+                .tm_sec = leap ? 59 : second,
+        };
         time_t t = timegm(&tm);
         /* timegm() turns the 31st of June into the 1st of July. */
-        if (tm.tm_mon != asked.tm_mon)
+        if (tm.tm_mon != month - 1)
                 return -EINVAL;
-        *ret_wall_ms = ((int64_t)t - offset) * 1000 + ms;
+        *ret_wall_ms = ((int64_t)t + leap - offset) * 1000 + ms;
         return 0;
 }

@@ -155,6 +155,15 @@ static bool known(const struct config_group *groups, size_t count, struct slice 
         return false;
 }
 
+/* Kubernetes puts the addresses of services into the environment of each pod: a service named tern-kafka gives
+ * TERN_KAFKA_PORT=tcp://10.0.0.1:9092, TERN_KAFKA_PORT_9092_TCP_ADDR, TERN_KAFKA_SERVICE_HOST and more. */
+static bool is_service_link(struct slice name, const char *value)
+{
+        return slice_starts(slice_str(value), "tcp://") || slice_starts(slice_str(value), "udp://") ||
+               memmem(name.p, name.n, "_SERVICE_HOST", 13) || memmem(name.p, name.n, "_SERVICE_PORT", 13) ||
+               memmem(name.p, name.n, "_TCP_", 5) || memmem(name.p, name.n, "_UDP_", 5);
+}
+
 static void add_passthrough(struct config_result *r, struct slice name, const char *value)
 {
         struct buf prop = BUF_EMPTY;
@@ -171,7 +180,7 @@ static void sort_environment(const struct config_group *groups, size_t count, ch
                 if (!eq || strncmp(*e, "TERN_", 5) != 0)
                         continue;
                 struct slice name = slice_of(*e, (size_t)(eq - *e));
-                if (known(groups, count, name))
+                if (known(groups, count, name) || is_service_link(name, eq + 1))
                         continue;
                 if (slice_starts(name, KAFKA_PREFIX) && name.n > strlen(KAFKA_PREFIX))
                         add_passthrough(r, name, eq + 1);

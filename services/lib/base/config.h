@@ -17,7 +17,8 @@
  *
  * config_load() reports every fault at once, each line naming the setting, the value and the range.
  * Environment variables that start with TERN_ and stand in no table are reported as warnings (a
- * platform may inject some), not as faults. TERN_KAFKA_* pass through to librdkafka and are
+ * platform may inject some), not as faults; the addresses of services that Kubernetes injects are passed over.
+ * TERN_KAFKA_* pass through to librdkafka and are
  * collected: TERN_KAFKA_A_B is the property a.b.
  */
 #ifndef TERN_BASE_CONFIG_H

@@ -2,8 +2,8 @@
 
 #include "base/check.h"
 
+#include <errno.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <sys/random.h>
 
 /* ---- murmur2, as Kafka's Java client computes it ---- */
@@ -77,14 +77,13 @@ static inline void sip_round(uint64_t v[4])
         v[2] = rotl(v[2], 32);
 }
 
-uint64_t hash_key(struct slice key)
+uint64_t hash_siphash13(const uint64_t secret[2], struct slice key)
 {
-        pthread_once(&sip_once, sip_draw);
         uint64_t v[4] = {
-                sip_key[0] ^ 0x736f6d6570736575ULL,
-                sip_key[1] ^ 0x646f72616e646f6dULL,
-                sip_key[0] ^ 0x6c7967656e657261ULL,
-                sip_key[1] ^ 0x7465646279746573ULL,
+                secret[0] ^ 0x736f6d6570736575ULL,
+                secret[1] ^ 0x646f72616e646f6dULL,
+                secret[0] ^ 0x6c7967656e657261ULL,
+                secret[1] ^ 0x7465646279746573ULL,
         };
         size_t whole = key.n / 8 * 8;
         for (size_t i = 0; i < whole; i += 8) {
@@ -106,6 +105,12 @@ uint64_t hash_key(struct slice key)
         return v[0] ^ v[1] ^ v[2] ^ v[3];
 }
 
+uint64_t hash_key(struct slice key)
+{
+        pthread_once(&sip_once, sip_draw);
+        return hash_siphash13(sip_key, key);
+}
+
 /* ---- randomness ---- */
 
 void random_bytes(void *p, size_t n)
@@ -113,6 +118,8 @@ void random_bytes(void *p, size_t n)
         char *at = p;
         while (n > 0) {
                 ssize_t got = getrandom(at, n, 0);
+                if (got < 0 && errno == EINTR)
+                        continue;
                 CHECK(got > 0);
                 at += got;
                 n -= (size_t)got;

@@ -15,6 +15,8 @@ uint32_t hash_murmur2(struct slice key);
 uint32_t partition_of(struct slice key, uint32_t count);
 /* The process-wide secret is drawn at first use; results differ between processes. */
 uint64_t hash_key(struct slice key);
+/* SipHash-1-3 itself, of a secret that the caller holds. */
+uint64_t hash_siphash13(const uint64_t secret[2], struct slice key);
 /* Fills p; ends the process if the kernel has no randomness. */
 void random_bytes(void *p, size_t n);
 uint64_t random_u64(void);

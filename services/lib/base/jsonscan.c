@@ -1,5 +1,7 @@
 #include "base/jsonscan.h"
 
+#include "base/utf8.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
@@ -103,21 +105,11 @@ static bool escape(struct scan *s)
         return true;
 }
 
-/* One multi-byte sequence; overlong forms, surrogates and values over U+10FFFF are refused. */
 static bool utf8(struct scan *s)
 {
-        unsigned char c = *s->at;
-        unsigned n = c >= 0xc2 && c <= 0xdf ? 1 : c >= 0xe0 && c <= 0xef ? 2 : c >= 0xf0 && c <= 0xf4 ? 3 : 0;
-        if (n == 0 || (size_t)(s->end - s->at) <= n)
-                return false;
-        for (unsigned i = 1; i <= n; i++)
-                if ((s->at[i] & 0xc0) != 0x80)
-                        return false;
-        unsigned char second = s->at[1];
-        if ((c == 0xe0 && second < 0xa0) || (c == 0xed && second > 0x9f) || (c == 0xf0 && second < 0x90) || (c == 0xf4 && second > 0x8f))
-                return false;
-        s->at += n + 1;
-        return true;
+        size_t n = utf8_length(slice_of((const char *)s->at, (size_t)(s->end - s->at)));
+        s->at += n;
+        return n > 0;
 }
 
 static bool string(struct scan *s)

@@ -39,7 +39,7 @@ unsigned lifecycle_loop(struct lifecycle *lc, const char *name)
 
 void lifecycle_tick(struct lifecycle *lc, unsigned loop, int64_t mono_ms)
 {
-        atomic_store_explicit(&lc->ticked_ms[loop], mono_ms, memory_order_relaxed);
+        atomic_store_explicit(&lc->ticked_ms[loop], mono_ms, memory_order_release);
 }
 
 void lifecycle_retire(struct lifecycle *lc, unsigned loop)
@@ -51,7 +51,7 @@ const char *lifecycle_stuck(struct lifecycle *lc, int64_t now_mono_ms, int64_t b
 {
         unsigned n = atomic_load(&lc->loops);
         for (unsigned i = 0; i < n && i < LIFECYCLE_LOOPS_MAX; i++) {
-                int64_t at = atomic_load_explicit(&lc->ticked_ms[i], memory_order_relaxed);
+                int64_t at = atomic_load_explicit(&lc->ticked_ms[i], memory_order_acquire);
                 if (at != 0 && now_mono_ms - at > bound_ms)
                         return lc->loop_names[i];
         }

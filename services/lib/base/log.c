@@ -2,7 +2,9 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/utf8.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -34,19 +36,6 @@ struct log *log_free(struct log *lg)
 bool log_on(const struct log *lg, enum log_level level)
 {
         return lg && level <= lg->level;
-}
-
-/* Length of the valid UTF-8 sequence at the start of s, 0 if there is none. */
-static size_t utf8_length(struct slice s)
-{
-        unsigned char c = (unsigned char)s.p[0];
-        size_t n = c < 0x80 ? 1 : c >= 0xc2 && c < 0xe0 ? 2 : c >= 0xe0 && c < 0xf0 ? 3 : c >= 0xf0 && c < 0xf5 ? 4 : 0;
-        if (n == 0 || n > s.n)
-                return 0;
-        for (size_t i = 1; i < n; i++)
-                if (((unsigned char)s.p[i] & 0xc0) != 0x80)
-                        return 0;
-        return n;
 }
 
 static void add_value(struct buf *b, struct slice s)
@@ -84,8 +73,10 @@ void log_write(struct log *lg, enum log_level level, const char *event, const st
                         add_value(&b, f->s);
                 else if (f->kind == LOG_FIELD_INT)
                         buf_add_i64(&b, f->i);
-                else
+                else if (isfinite(f->d))
                         buf_printf(&b, "%.6g", f->d);
+                else
+                        buf_add_str(&b, "null");
         }
         buf_add(&b, "}\n", 2);
         /* A full pipe or a closed one loses the line; nothing useful can be done about it here. */

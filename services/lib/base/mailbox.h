@@ -23,7 +23,8 @@ struct mail {
 
 struct mailbox; /* opaque: mutex, list, wake */
 
-/* wake may be NULL (the owner waits with mailbox_wait). wake runs on the poster's thread. */
+/* wake may be NULL (the owner waits with mailbox_wait). wake runs on the poster's thread, under the box's lock: it may
+ * not post. */
 struct mailbox *mailbox_new(void (*wake)(void *arg), void *arg);
 /* The box must be empty and closed. NULL is fine; returns NULL. */
 struct mailbox *mailbox_free(struct mailbox *mb);

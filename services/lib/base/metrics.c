@@ -29,7 +29,7 @@ _Static_assert(ARRAY_LEN(counts_bounds) == BUCKETS, "one table of buckets");
 struct cell {
         _Atomic int64_t value;              /* counter, gauge; histogram: sum */
         _Atomic uint64_t buckets[BUCKETS + 1];
-        int64_t (*fn)(void *);
+        int64_t (*_Atomic fn)(void *); /* stored after arg */
         void *arg;
 };
 
@@ -119,7 +119,8 @@ int64_t metrics_get(const struct metrics *m, enum metric_id id, unsigned label)
         if (!m)
                 return 0;
         const struct cell *c = cell_of(m, id, label);
-        return c->fn ? c->fn(c->arg) : atomic_load_explicit(&c->value, memory_order_relaxed);
+        int64_t (*fn)(void *) = atomic_load_explicit(&c->fn, memory_order_acquire);
+        return fn ? fn(c->arg) : atomic_load_explicit(&c->value, memory_order_relaxed);
 }
 
 int metrics_label(enum metric_id id, const char *value)
@@ -138,7 +139,7 @@ void metrics_gauge_fn(struct metrics *m, enum metric_id id, unsigned label, int6
                 return;
         struct cell *c = cell_of(m, id, label);
         c->arg = arg;
-        c->fn = fn;
+        atomic_store_explicit(&c->fn, fn, memory_order_release);
 }
 
 /* ---- text ---- */

@@ -45,7 +45,9 @@ static inline bool slice_starts(struct slice a, const char *s)
 }
 static inline struct slice slice_from(struct slice a, size_t skip)
 {
-        return skip >= a.n ? (struct slice){a.p + a.n, 0} : (struct slice){a.p + skip, a.n - skip};
+        if (skip > a.n)
+                skip = a.n;
+        return (struct slice){a.p ? a.p + skip : NULL, a.n - skip};
 }
 /* Index of byte c, or -1. */
 static inline ptrdiff_t slice_find(struct slice a, char c)
