@@ -32,6 +32,27 @@ bool json_next_member(struct slice *rest, struct slice *ret_key, struct slice *r
 /* Raw value of a member; the last of several, as JavaScript takes it. False if absent or no object. */
 bool json_member(struct slice object, const char *name, struct slice *ret_value);
 
+/*
+ * Walks a value depth-first in one pass, without recursion: each scalar, and each opening and closing bracket, is a step.
+ * value: the scalar's text, or the one bracket. key: raw name of an object's member, at scalars and opening brackets; else n 0.
+ */
+struct json_walk {
+        struct slice rest;
+};
+struct json_step {
+        enum { JSON_STEP_SCALAR, JSON_STEP_OPEN, JSON_STEP_CLOSE } kind;
+        struct slice key, value;
+};
+static inline struct json_walk json_walk_of(struct slice v)
+{
+        return (struct json_walk){v};
+}
+/* False at the end. */
+bool json_walk_next(struct json_walk *w, struct json_step *ret);
+
+/* True if the raw key, with its quotes and perhaps with escapes, is name. */
+bool json_key_is(struct slice key, const char *name);
+
 static inline bool json_is_string(struct slice v)
 {
         return v.n >= 2 && v.p[0] == '"';

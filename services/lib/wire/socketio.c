@@ -1,6 +1,7 @@
 #include "wire/socketio.h"
 
 #include "base/jsonscan.h"
+#include "base/utf8.h"
 
 static bool is_digit(struct slice s)
 {
@@ -32,6 +33,15 @@ static bool take_attachments(struct slice *s, uint32_t most, uint32_t *ret)
         return n > 0;
 }
 
+/* A refusal names the namespace as it came, so it must be text that may be sent, on polling too. */
+static bool nsp_fits(struct slice nsp)
+{
+        for (size_t i = 0; i < nsp.n; i++)
+                if ((unsigned char)nsp.p[i] < 0x20)
+                        return false;
+        return nsp.n <= SIO_NSP_MAX && utf8_valid(nsp);
+}
+
 static bool take_nsp(struct slice *s, struct slice *ret)
 {
         *ret = SLICE_LIT("/");
@@ -40,7 +50,7 @@ static bool take_nsp(struct slice *s, struct slice *ret)
         ptrdiff_t comma = slice_find(*s, ',');
         *ret = slice_of(s->p, comma < 0 ? s->n : (size_t)comma);
         *s = comma < 0 ? slice_from(*s, s->n) : slice_from(*s, (size_t)comma + 1);
-        return ret->n <= SIO_NSP_MAX;
+        return nsp_fits(*ret);
 }
 
 static bool event_payload(struct slice payload)
@@ -109,6 +119,20 @@ static bool is_reserved(struct slice raw)
         return hit;
 }
 
+static bool is_space(char c)
+{
+        return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+static struct slice trim(struct slice s)
+{
+        while (s.n && is_space(s.p[0]))
+                s = slice_from(s, 1);
+        while (s.n && is_space(s.p[s.n - 1]))
+                s.n--;
+        return s;
+}
+
 bool sio_event_split(struct slice payload, struct slice *ret_name, struct slice *ret_args)
 {
         *ret_name = *ret_args = SLICE_NONE;
@@ -121,54 +145,65 @@ bool sio_event_split(struct slice payload, struct slice *ret_name, struct slice 
         struct slice args = slice_of(rest.p, (size_t)(payload.p + payload.n - 1 - rest.p));
         ptrdiff_t comma = slice_find(args, ',');
         if (comma >= 0)
-                *ret_args = slice_from(args, (size_t)comma + 1);
+                *ret_args = trim(slice_from(args, (size_t)comma + 1));
         return true;
 }
 
 /* ---- placeholders ---- */
 
-static bool placeholder_fits(struct slice object, uint32_t count)
+/* What is known of one open object or array. As in JavaScript the last of several members of one name counts. */
+struct level {
+        bool object, marked, num_fits;
+};
+
+static void note_member(struct level *at, struct slice key, struct slice value, uint32_t count)
 {
-        struct slice num;
         int64_t k;
-        return json_member(object, "num", &num) && slice_find(num, '.') < 0 && slice_find(num, 'e') < 0 && slice_find(num, 'E') < 0 &&
-               json_int(num, 0, (int64_t)count - 1, &k);
+        if (json_key_is(key, "_placeholder"))
+                at->marked = slice_is(value, "true");
+        else if (json_key_is(key, "num"))
+                at->num_fits = json_int(value, 0, (int64_t)count - 1, &k);
 }
 
-/* Depth is bounded by sio_decode(). */
-static bool walk(struct slice v, uint32_t count)
-{
-        struct slice rest = v, key, item;
-        if (json_is_array(v)) {
-                while (json_next(&rest, &item))
-                        if ((json_is_array(item) || json_is_object(item)) && !walk(item, count))
-                                return false;
-        } else if (json_is_object(v)) {
-                struct slice mark;
-                if (json_member(v, "_placeholder", &mark) && slice_is(mark, "true"))
-                        return placeholder_fits(v, count);
-                while (json_next_member(&rest, &key, &item))
-                        if ((json_is_array(item) || json_is_object(item)) && !walk(item, count))
-                                return false;
-        }
-        return true;
-}
-
+/* One pass whatever the nesting: an object's members are noted as they go by, and it is judged at its end. */
 bool sio_placeholders_valid(struct slice payload, uint32_t count)
 {
-        return walk(payload, count);
+        struct level levels[SIO_DEPTH_MAX];
+        size_t depth = 0;
+        struct json_walk w = json_walk_of(payload);
+        struct json_step step;
+        while (json_walk_next(&w, &step)) {
+                struct level *in = depth ? &levels[depth - 1] : NULL;
+                if (in && in->object && step.kind != JSON_STEP_CLOSE)
+                        note_member(in, step.key, step.value, count);
+                if (step.kind == JSON_STEP_OPEN) {
+                        if (depth == SIO_DEPTH_MAX)
+                                return false;
+                        levels[depth++] = (struct level){.object = step.value.p[0] == '{'};
+                } else if (step.kind == JSON_STEP_CLOSE) {
+                        if (!in || (in->marked && !in->num_fits))
+                                return false;
+                        depth--;
+                }
+        }
+        return depth == 0;
 }
 
 /* ---- encoding ---- */
+
+static void add_nsp(struct buf *out, struct slice nsp)
+{
+        if (nsp.n == 0 || slice_is(nsp, "/"))
+                return;
+        buf_add_slice(out, nsp);
+        buf_add_char(out, ',');
+}
 
 static void start(struct buf *out, char type, struct slice nsp)
 {
         buf_add_char(out, '4');
         buf_add_char(out, type);
-        if (slice_is(nsp, "/"))
-                return;
-        buf_add_slice(out, nsp);
-        buf_add_char(out, ',');
+        add_nsp(out, nsp);
 }
 
 static void start_binary(struct buf *out, char plain, char binary, size_t attachments, struct slice nsp)
@@ -181,10 +216,7 @@ static void start_binary(struct buf *out, char plain, char binary, size_t attach
         buf_add_char(out, binary);
         buf_add_u64(out, attachments);
         buf_add_char(out, '-');
-        if (slice_is(nsp, "/"))
-                return;
-        buf_add_slice(out, nsp);
-        buf_add_char(out, ',');
+        add_nsp(out, nsp);
 }
 
 void sio_encode_connect(struct buf *out, struct slice nsp, struct slice sid, struct slice pid)

@@ -30,10 +30,10 @@ struct sio_packet {
 /* text is what follows Engine.IO's `4`. False: a parse error, which closes the connection. */
 bool sio_decode(struct slice text, uint32_t attachments_max, struct sio_packet *ret);
 
-/* An event's payload: name (raw, with quotes) and the text of the arguments behind it ("a,b", may be empty).
- * False if the name is a reserved one. An empty payload (a bare `42`) gives an empty name: nothing happens. */
+/* An event's payload as sio_decode() gave it: name (raw, a string with quotes or a number) and the text of the arguments behind
+ * it ("a,b", may be empty, white space around it cut). False if the name is a reserved one. An empty payload (a bare `42`) gives an empty name: nothing happens. */
 bool sio_event_split(struct slice payload, struct slice *ret_name, struct slice *ret_args);
-/* True if each placeholder of a binary payload names one of count attachments. */
+/* True if each placeholder ({"_placeholder":true,"num":k}, at any depth) of a binary payload names one of count attachments. */
 bool sio_placeholders_valid(struct slice payload, uint32_t count);
 
 /* ---- encoding; all begin with Engine.IO's `4` and append ---- */
