@@ -48,13 +48,16 @@ enum conn_state {
 
 struct conn { /* all private; use the functions */
         struct watch watch;
-        struct list link; /* in the shard's list of those that may have more to read, or of the closing */
+        struct list link; /* in the shard's list of those that may have more to read, or in that of the closing */
         struct shard *sh; /* borrowed */
         const struct conn_ops *ops;
         struct conn_first *first; /* owned: bytes that conn_open() was given, until they are delivered; mostly NULL */
         uint8_t state;            /* enum conn_state */
-        bool reading : 1, unread : 1 /* the kernel may hold bytes */, hup : 1 /* peer ended; hangup() is due or done */, hung : 1 /* hangup() done */,
-                blocked : 1 /* waits for room */;
+        bool reading : 1;
+        bool unread : 1;  /* the kernel may hold bytes */
+        bool hup : 1;     /* the peer ended its direction; hangup() is due or done */
+        bool hung : 1;    /* hangup() was called */
+        bool blocked : 1; /* waits for room */
         uint8_t addr_n;   /* 0 unknown, 4 or 16 */
         uint8_t addr[16]; /* of the client, binary */
 };
@@ -79,7 +82,11 @@ void conn_read(struct conn *c, bool on);
  * until then further calls return 0 without trying. Negative errno: broken, close it. Never calls back. */
 ssize_t conn_writev(struct conn *c, const struct iovec *iov, int iov_n);
 /* The same for one run of bytes. */
-ssize_t conn_write(struct conn *c, struct slice bytes);
+static inline ssize_t conn_write(struct conn *c, struct slice bytes)
+{
+        struct iovec iov = {.iov_base = (void *)(uintptr_t)bytes.p, .iov_len = bytes.n};
+        return conn_writev(c, &iov, 1);
+}
 /* True between a short write and writable(). */
 static inline bool conn_blocked(const struct conn *c)
 {

@@ -58,7 +58,7 @@ enum ws_kind {
 #define WS_CONTROL_MAX 127 /* bytes of a control frame, header included */
 
 struct ws_item {
-        struct slice payload; /* borrowed until the next ws_next() or ws_done() */
+        struct slice payload; /* borrowed until the next ws_next() or ws_done() of any connection of this pool */
         int code;
         struct slice reply;   /* bytes to be written as they are, in reply_bytes; n 0 = none */
         char reply_bytes[WS_CONTROL_MAX];
