@@ -13,8 +13,11 @@
  * A LIVE subscriber may still have `own`: it is ahead of this gateway, or was a moment ago; it gets
  * cursors of its own until the shard's position has passed its vector in every slot.
  *
- * Vector: next offset wanted, one for each cursor slot (a slot is one partition of a topic that
- * bears a cursor). All threads' rules: owner is the shard's loop thread; nothing here locks.
+ * Vector: next offset wanted, one for each cursor slot (a slot is one partition of a topic that bears a cursor). A
+ * subscriber's own place is kept as seqs, because it may lie in an older epoch of the log.
+ *
+ * Callbacks may call everything here, ending the very subscriber included; catching up that is asked for inside
+ * a callback happens before the outermost call returns. Owner: the shard's loop thread; nothing here locks.
  */
 #ifndef TERN_FANOUT_FANOUT_H
 #define TERN_FANOUT_FANOUT_H
@@ -36,25 +39,30 @@ struct fanout_topic {
         bool by_key;      /* newest record of each key is findable (fanout_newest) */
         uint8_t room_class; /* topics of one class share rooms: one subscription serves them all */
         char room_until;  /* 0: the room is the whole key; else the key up to this character */
-        uint32_t epoch;
+        uint32_t epoch;     /* at the start; see fanout_restart() */
 };
 
-/* Where a subscriber's older records end and what of them is missing. */
+/*
+ * A question for older records of one slot, made by fanout and answered by who reads (feed). Everything in it is owned by the
+ * read itself and stays as it is until the answer. Places are seqs, so that a range may begin in an older epoch of the log
+ * (then it ends at that epoch's end, and the next question goes on with the next epoch).
+ */
 struct attach_read {
-        struct list link;            /* fanout's */
+        struct list link;            /* the reader's */
         struct subscriber *sub;      /* NULL once cancelled */
         uint16_t topic, partition;
         int32_t slot;
-        uint32_t epoch;
-        int64_t from_offset;         /* first wanted */
-        int64_t until_offset;        /* first that the tail has */
-        uint32_t from_epoch;         /* epoch of from_offset; older than epoch: ask by seq */
-        const struct slice *keys;    /* owned by the read */
+        uint32_t epoch;              /* the topic's epoch now */
+        uint32_t records_max;        /* a page */
+        int64_t from_seq;            /* first wanted */
+        int64_t until_seq;           /* first that is not wanted: the tail has it, or the next epoch begins */
+        const struct slice *keys;
         const int64_t *key_from_seq; /* nothing of keys[i] below this seq */
         size_t key_count;
-        uint32_t records_max;        /* a page */
-        void *reader;                /* for the side that reads */
+        void *reader;                /* for the side that reads; NULL when asked */
 };
+/* The reader lets go of a cancelled read. */
+void attach_read_free(struct attach_read *rd);
 
 enum fanout_tier { TIER_TAIL, TIER_POSTGRES, TIER_KAFKA, TIER_GAP };
 
@@ -70,51 +78,66 @@ struct subscription {
         struct list in_sub;  /* subscriber's list */
         struct room *room;
         struct subscriber *sub;
-        int64_t from_seq; /* nothing below it is delivered */
-        bool muted;       /* rights were taken away at this point of the log */
-        bool hold;        /* live events wait (join pending): treated as CATCHUP capped at from */
+        int64_t from_seq;    /* nothing below it is delivered */
+        int64_t turned_seq[2]; /* fanout's: the last two records that changed muted, newest first; 0 = none */
+        bool muted;          /* rights were taken away at this point of the log */
+        bool hold;           /* its events wait (join pending), and so do those of the same slot: see subscriber_join() */
 };
 
 enum subscriber_state { SUB_DETACHED, SUB_LIVE, SUB_CATCHUP, SUB_READING, SUB_LAGGED };
 
+struct place; /* private: seq wanted next, by slot, and what holds set bounds to */
+
 struct subscriber {
         struct list rooms;        /* of struct subscription.in_sub */
-        struct list active;       /* fanout's list of the state it is in */
-        struct list touched;      /* flushed at the end of the batch */
+        struct list active;       /* fanout's: it has something to hand over, or is ahead */
+        struct list touched;      /* fanout's: flushed at the end of the batch */
         enum subscriber_state state;
         uint8_t variant;          /* which frame it gets (application's numbering) */
         uint8_t worst_tier;       /* enum fanout_tier of the attach under way */
-        int64_t *own;             /* owned: vector of nslots, or NULL while it follows the shared cursor */
+        bool announce;            /* ops.live is owed */
+        bool drained_early;       /* drained while it was being served */
+        uint16_t page_max;        /* records of its next older page; adapts to what its outbox takes */
+        uint16_t holds;           /* of its subscriptions */
+        struct place *own;        /* owned by fanout; NULL while it follows the shared cursor */
         int64_t attach_started_ms;
         struct attach_read *read; /* under way, or NULL */
+        int64_t cursor_ms, cursor_moves; /* when, and at which move of the vector, it last got a cursor */
 };
 
 struct fanout_ops {
-        /* The frame of a record, or NULL if it shows nothing (invalid: counted by the callee).
-         * cursor is the text to stamp. own is true if the cursor is one subscriber's (do not share). Returns one reference. */
+        /* The frame of a record, or NULL if it shows nothing (invalid: counted by the callee). cursor is the text to stamp. own
+         * is true if the cursor is one subscriber's (do not share). Returns one reference. fanout itself sets MSG_EVENT or
+         * MSG_VOLATILE, slot and offset, by the record's topic. */
         struct msg *(*frame)(void *app, const struct record *r, unsigned variant, struct slice cursor, bool own);
-        /* Encodes a vector; full or only the slots the subscriber touches is the application's choice.
-         * sub is NULL for the shared cursor. Appends to dst (cap FANOUT_CURSOR_MAX), returns its length. */
-        size_t (*cursor)(void *app, const struct subscriber *sub, const int64_t *vector, char *dst);
+        /* Encodes a place in the log: epoch and next offset wanted, by slot; full or only the slots the subscriber touches is
+         * the application's choice. All slots of one topic have one epoch. sub is NULL for the shared cursor. Writes to dst
+         * (cap FANOUT_CURSOR_MAX), returns the length. */
+        size_t (*cursor)(void *app, const struct subscriber *sub, const uint32_t *epochs, const int64_t *offsets, char *dst);
         /* Once for each valid, first record whose room has a subscription here (also of catch-up: own is then true), before
          * its verdicts and frames: the place to parse it once. */
         void (*room_record)(void *app, const struct record *r, bool own);
         /* Before delivery, per subscription: rights, except-lists. */
         enum fanout_verdict (*verdict)(void *app, struct subscription *sn, const struct record *r);
-        /* Queues m (takes its own reference). 0, or -ENOBUFS: at the bound, nothing was queued.
-         * While catching up, -EAGAIN means: enough for now, call subscriber_drained() later; nothing was queued. */
+        /* Queues m (takes its own reference). 0, or -ENOBUFS: at the bound, nothing was queued (subscriber_lagged() may be
+         * called from inside, or later, if events were dropped). While catching up, -EAGAIN means: enough for now, call
+         * subscriber_drained() later; nothing was queued. */
         int (*push)(void *app, struct subscriber *s, struct msg *m, bool catchup);
         /* The subscriber got messages in this batch: write once. */
         void (*flush)(void *app, struct subscriber *s);
         /* Each valid, first record of a topic with .all. */
         void (*record)(void *app, const struct record *r);
-        /* Starts reading older records; answered by fanout_read_page() or fanout_read_failed(), on
+        /* Starts reading older records; answered by fanout_read_page() or fanout_read_gap(), on
          * this thread, also at once. */
         void (*read_old)(void *app, struct attach_read *rd);
+        /* Nobody wants the answer any more: rd->sub is NULL, and rd is the reader's to free (attach_read_free(), or by
+         * answering it all the same). */
         void (*read_cancel)(void *app, struct attach_read *rd);
-        /* Caught up: live from here on. */
+        /* Work is left over for fairness: call fanout_run() in a later turn of the loop (feed does). */
+        void (*again)(void *app);
+        /* Caught up after an attach or after having lagged: live from here on. */
         void (*live)(void *app, struct subscriber *s, enum fanout_tier tier, int64_t took_ms);
-        /* Offsets [from, to) of the slot cannot be had: the client must be told. Delivery goes on after it. */
+        /* [from_seq, to_seq) of the slot cannot be had: the client must be told. Delivery goes on after it. */
         void (*gap)(void *app, struct subscriber *s, int32_t slot, int64_t from_seq, int64_t to_seq);
 };
 #define FANOUT_CURSOR_MAX 1024
@@ -141,6 +164,11 @@ struct fanout_batch {
         const int64_t *tail_start;    /* by flat index: first offset that the tail covers without a hole */
 };
 void fanout_batch(struct fanout *f, const struct fanout_batch *b, int64_t now_ms);
+/* What ops.again asked for. */
+void fanout_run(struct fanout *f, int64_t now_ms);
+/* The log of a topic goes on elsewhere: retention passed this gateway, or the topic was made anew (then with a higher epoch).
+ * starts: next offset of each partition. Who follows it catches up from where it was: from Postgres, or by a gap. */
+void fanout_restart(struct fanout *f, uint16_t topic, uint32_t epoch, const int64_t *starts, int64_t now_ms);
 /* Flat index of a partition over all topics in table order. */
 size_t fanout_flat(const struct fanout *f, uint16_t topic, uint16_t partition);
 size_t fanout_flat_count(const struct fanout *f);
@@ -157,7 +185,8 @@ struct slice fanout_cursor(struct fanout *f);
 uint32_t fanout_epoch(const struct fanout *f, uint16_t topic);
 struct fanout_stats *fanout_stats(struct fanout *f);
 
-/* Newest record of a key in the tail, then prev through record_prev(); NULL if none. */
+/* Newest record of a key in the tail (of the topic's present epoch; neither a duplicate nor foreign), then older ones; NULL
+ * if none. */
 const struct record *fanout_newest(const struct fanout *f, uint16_t topic, struct slice key);
 const struct record *fanout_prev(const struct fanout *f, const struct record *r);
 
@@ -171,46 +200,65 @@ struct fanout_wait {
         int64_t offset;
         void (*passed)(struct fanout_wait *w, int64_t original);
 };
-/* Runs at once if already passed (original looked up in the tail). */
+/* Runs at once if already passed. Otherwise after the batch that passes it has been delivered. A log that was restarted answers -1. */
 void fanout_wait_passed(struct fanout *f, uint16_t topic, uint16_t partition, int64_t offset, struct fanout_wait *w);
+/* Harmless if w waits for nothing, provided its link was initialised once (fanout_wait_passed() or list_init()). */
 void fanout_wait_cancel(struct fanout_wait *w);
 
 /* ---- subscribers ---- */
 
 void subscriber_init(struct subscriber *s, uint8_t variant);
-/* Leaves every room, cancels a read, frees the vector. */
+/* Leaves every room, cancels a read, frees the vector; it may be initialised again. Allowed from inside every callback. */
 void subscriber_done(struct fanout *f, struct subscriber *s);
-/* Follows a key from from_seq on (0: whatever the subscriber's vector says). Returns the subscription, owned by fanout until subscriber_leave() or
- * subscriber_done(); an existing one is returned unchanged. hold: nothing of this room is delivered until subscriber_release(). */
+/*
+ * Follows a key. Before the attach, from_seq is as given (0: whatever the attach's vector says). Afterwards a room is followed
+ * from the present on: a lower from_seq is raised to the shard's position, or, for a client that is ahead of this gateway, to
+ * its own place; read what is in force from the result. Returns the subscription, owned by fanout until subscriber_leave() or
+ * subscriber_done(); an existing one is returned unchanged.
+ *
+ * hold: nothing of this room is delivered until subscriber_release(). Until then the client's cursor must not pass from_seq on
+ * that slot, so the events of its other rooms on that slot wait too; other slots go on, with cursors of its own.
+ */
 struct subscription *subscriber_join(struct fanout *f, struct subscriber *s, uint16_t topic, struct slice key, int64_t from_seq, bool hold);
 /* A held room's events from from_seq on are handed over now. */
 void subscriber_release(struct fanout *f, struct subscription *sn);
 void subscriber_leave(struct fanout *f, struct subscription *sn);
 struct subscription *subscriber_find(const struct subscriber *s, uint16_t topic, struct slice key);
 struct slice subscription_key(const struct subscription *sn);
+/* The first topic of its room's class. */
 uint16_t subscription_topic(const struct subscription *sn);
-/* Calls fn for each subscription of a room; fn may not join or leave rooms. */
-void fanout_room_each(struct fanout *f, uint16_t topic, struct slice key, void (*fn)(void *arg, struct subscription *sn), void *arg);
 size_t fanout_room_size(const struct fanout *f, uint16_t topic, struct slice key);
+/* Each subscription of a room on this shard; fn may leave, join and end subscribers. */
+void fanout_room_each(struct fanout *f, uint16_t topic, struct slice key, void (*fn)(void *arg, struct subscription *sn), void *arg);
 
 /* From DETACHED: live from the shard's position, at once. */
 void subscriber_attach_now(struct fanout *f, struct subscriber *s);
-/* From DETACHED: everything of its rooms from vector on (nslots next offsets, copied; a value beyond the position is fine: it is
- * ahead). epochs_differ: the vector is of an older epoch: from_seqs (by slot; seq of the next wanted) are used instead. */
+/* From DETACHED: everything of its rooms from vector on (next offsets by slot, copied; a value beyond the position is fine: it is
+ * ahead). */
 void subscriber_attach(struct fanout *f, struct subscriber *s, const int64_t *vector, int64_t now_ms);
+/* The vector is of this epoch (of every topic); what is older than a topic's present epoch is asked for by seq. */
 void subscriber_attach_old_epoch(struct fanout *f, struct subscriber *s, uint32_t epoch, const int64_t *vector, int64_t now_ms);
-/* The outbox has room again (after -EAGAIN or -ENOBUFS). */
+/* As above with a seq for each slot, for cursors whose topics have epochs of their own. */
+void subscriber_attach_seqs(struct fanout *f, struct subscriber *s, const int64_t *seqs, int64_t now_ms);
+/* The outbox has room again (after -EAGAIN or -ENOBUFS). Harmless in every state. */
 void subscriber_drained(struct fanout *f, struct subscriber *s, int64_t now_ms);
-/* The application dropped MSG_EVENT messages from its outbox; first is the oldest dropped one. The subscriber becomes LAGGED with
- * its vector just before it. */
+/* The application dropped messages from its outbox; first is the oldest dropped MSG_EVENT. The subscriber becomes LAGGED with
+ * its vector just before it. Everything that bears a cursor and came after first must have been dropped with it. */
 void subscriber_lagged(struct fanout *f, struct subscriber *s, const struct msg *first);
+/* True if it is live, the log has moved on, and its last cursor is older than a third of the tail (of this one as it is, and
+ * of a fresh gateway's, which reaches back tail_ms), or it never had one: send it a fresh one. */
+bool subscriber_stale(const struct fanout *f, const struct subscriber *s, int64_t tail_ms, int64_t now_ms);
+/* The cursor for its present place, and notes that it gets it; n 0 unless it is live. Borrowed until the next call or batch.
+ * The message that carries it must be MSG_VOLATILE: it may not outlive events that are dropped from the outbox before it. */
+struct slice subscriber_cursor(struct fanout *f, struct subscriber *s, int64_t now_ms);
 
 /* ---- older records ---- */
 
-/* records (loose, in offset order, borrowed for the call) answer rd; next_offset: everything below it is now known. tier says from where.
- * next_offset >= rd->until_offset ends the read, else fanout asks for the next page. */
-void fanout_read_page(struct fanout *f, struct attach_read *rd, const struct record *const *records, size_t count, int64_t next_offset, enum fanout_tier tier, int64_t now_ms);
-/* The range up to to_offset cannot be had. */
-void fanout_read_gap(struct fanout *f, struct attach_read *rd, int64_t to_offset, int64_t now_ms);
+/* records (loose, in seq order, borrowed for the call) answer rd; next_seq: everything of its keys below it is now known
+ * (> rd->from_seq). next_seq >= rd->until_seq ends the read, else fanout asks for the next page when the client can take it.
+ * rd belongs to fanout again from the call on. */
+void fanout_read_page(struct fanout *f, struct attach_read *rd, const struct record *const *records, size_t count, int64_t next_seq, enum fanout_tier tier, int64_t now_ms);
+/* [rd->from_seq, to_seq) cannot be had; otherwise as a page. */
+void fanout_read_gap(struct fanout *f, struct attach_read *rd, int64_t to_seq, int64_t now_ms);
 
 #endif

@@ -13,6 +13,7 @@ struct msg *msg_new(size_t n)
         m->timestamp_ms = 0;
         m->slot = -1;
         m->offset = 0;
+        m->place = NULL;
         return m;
 }
 
@@ -23,7 +24,9 @@ struct msg *msg_unref(struct msg *m)
         /* The last release must see every write that other holders made before theirs. */
         unsigned before = atomic_fetch_sub_explicit(&m->refs, 1, memory_order_acq_rel);
         CHECK(before > 0);
-        if (before == 1)
+        if (before == 1) {
+                free(m->place);
                 free(m);
+        }
         return NULL;
 }

@@ -29,6 +29,7 @@ struct msg {
         /* Place of the record in the log, for an outbox that is dropped (MSG_EVENT only). */
         int32_t slot; /* -1 = none */
         int64_t offset;
+        int64_t *place; /* owned, fanout's: the vector of its cursor as seqs; NULL = none */
         char bytes[];
 };
 

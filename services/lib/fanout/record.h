@@ -62,6 +62,8 @@ static inline struct slice record_value(const struct record *r)
 {
         return slice_of(r->bytes + r->key_n + r->id_n + r->type_n + r->source_n + r->headers_n, r->value_n);
 }
+/* Releases the shared frames: the record's owner calls it when every shard has delivered the record. */
+void record_drop_frames(struct record *r);
 static inline int64_t record_seq(const struct record *r)
 {
         return ((int64_t)r->epoch << SEQ_EPOCH_SHIFT) + r->offset;
