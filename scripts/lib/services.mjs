@@ -1,0 +1,73 @@
+// What each of Tern's programs is started with.
+import { request } from 'node:http';
+import { binary } from './paths.mjs';
+
+const programOf = { messaging: 'tern-messaging', notification: 'tern-notification', writer: 'tern-writer' };
+export const kinds = Object.keys(programOf);
+
+// A stack is for tests and for trying out: nothing that is there against strangers gets in the way.
+const withoutRateLimits = {
+  TERN_EVENTS_PER_SECOND: '0',
+  TERN_PER_ADDRESS_MAX: '0',
+};
+const known = {
+  messaging: ['TERN_EVENTS_PER_SECOND', 'TERN_PER_ADDRESS_MAX'],
+  notification: ['TERN_PER_ADDRESS_MAX'],
+  writer: [],
+};
+
+/** The caller's environment without settings of Tern: what a stack runs with is what it was told. */
+export function bareEnvironment() {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('TERN_')));
+}
+
+/** What every program needs, ternctl and the embedded broker included. */
+export function commonEnvironment({ bootstrap, dsn, set }) {
+  return { ...bareEnvironment(), TERN_KAFKA_BOOTSTRAP_SERVERS: bootstrap, TERN_POSTGRES_DSN: dsn, ...set };
+}
+
+/** auth = {secretFile, issuer, audience} or null, which is TERN_AUTH=off. */
+function authEnvironment(auth) {
+  if (!auth) return { TERN_AUTH: 'off' };
+  return { TERN_AUTH: 'on', TERN_AUTH_HS256_SECRET_FILE: auth.secretFile, TERN_AUTH_ISSUER: auth.issuer, TERN_AUTH_AUDIENCE: auth.audience };
+}
+
+/**
+ * The command of one service. port 0 for a writer, which has no clients; pages = {gateways, notifications}: the
+ * addresses that the demo page offers.
+ */
+export function serviceCommand({ kind, index, port, opsPort, common, auth, pages, set, dir, log }) {
+  const env = { ...common, TERN_BIND: '127.0.0.1', TERN_OPS_BIND: '127.0.0.1' };
+  if (kind !== 'writer') {
+    Object.assign(env, authEnvironment(auth), { TERN_ORIGINS: '*' });
+    for (const name of known[kind]) env[name] = withoutRateLimits[name];
+  } else {
+    // The name under which Kafka knows it: a writer that comes back takes its partitions again.
+    env.TERN_INSTANCE = `writer-${index}`;
+    delete env.TERN_BIND;
+  }
+  if (kind === 'messaging') Object.assign(env, { TERN_PAGE_GATEWAYS: pages.gateways, TERN_PAGE_NOTIFICATIONS: pages.notifications });
+  Object.assign(env, set, { TERN_OPS_PORT: String(opsPort) });
+  if (kind !== 'writer') env.TERN_PORT = String(port);
+  return { file: binary(programOf[kind]), args: [], env, cwd: dir, log };
+}
+
+/** GET; {status, body}, or null if nobody answers. */
+export function get(url, timeoutMs = 2000) {
+  return new Promise((done) => {
+    const rq = request(url, { agent: false, timeout: timeoutMs }, (answer) => {
+      let body = '';
+      answer.setEncoding('utf8');
+      answer.on('data', (chunk) => (body += chunk));
+      answer.on('end', () => done({ status: answer.statusCode, body }));
+      answer.on('error', () => done(null));
+    });
+    rq.on('timeout', () => rq.destroy());
+    rq.on('error', () => done(null));
+    rq.end();
+  });
+}
+
+export function serviceReady(opsUrl) {
+  return async () => (await get(`${opsUrl}/readyz`))?.status === 200;
+}
