@@ -41,7 +41,7 @@ static inline bool slice_is(struct slice a, const char *s)
 static inline bool slice_starts(struct slice a, const char *s)
 {
         size_t n = strlen(s);
-        return a.n >= n && memcmp(a.p, s, n) == 0;
+        return a.n >= n && (n == 0 || memcmp(a.p, s, n) == 0);
 }
 static inline struct slice slice_from(struct slice a, size_t skip)
 {

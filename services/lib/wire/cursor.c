@@ -63,7 +63,7 @@ int cursor_parse(struct slice text, size_t slots, uint32_t *ret_epoch, int64_t *
         if (n < 2 || raw[0] != VERSION)
                 return -EINVAL;
         const uint8_t *at = raw + 1, *end = raw + n;
-        if (!get_varint(&at, end, (1 << 23) - 1, &epoch) || epoch == 0)
+        if (!get_varint(&at, end, CURSOR_EPOCH_MAX, &epoch) || epoch == 0)
                 return -EINVAL;
         for (size_t i = 0; i < slots; i++) {
                 if (!get_varint(&at, end, CURSOR_OFFSET_MAX, &v))
@@ -93,7 +93,7 @@ int cursor_sse_parse(struct slice text, uint32_t ret_epoch[2], int64_t ret_offse
                 if ((dot < 0) != (i == 4))
                         return -EINVAL;
                 struct slice part = slice_of(text.p, dot < 0 ? text.n : (size_t)dot);
-                uint64_t max = i == 0 ? VERSION : i % 2 ? (1 << 23) - 1 : (uint64_t)CURSOR_OFFSET_MAX;
+                uint64_t max = i == 0 ? VERSION : i % 2 ? CURSOR_EPOCH_MAX : (uint64_t)CURSOR_OFFSET_MAX;
                 if (!slice_to_u64(part, max, &v[i]) || (i <= 1 && v[i] == 0) || (part.n > 1 && part.p[0] == '0'))
                         return -EINVAL;
                 text = dot < 0 ? SLICE_NONE : slice_from(text, (size_t)dot + 1);

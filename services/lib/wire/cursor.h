@@ -15,6 +15,7 @@
 #define CURSOR_SLOTS_MAX 128
 #define CURSOR_TEXT_MAX 1024 /* of CURSOR_SLOTS_MAX slots; no NUL */
 #define CURSOR_OFFSET_MAX ((INT64_C(1) << 40) - 1)
+#define CURSOR_EPOCH_MAX 8191 /* so that epoch * 2^40 + offset is exact in JavaScript */
 
 /* dst holds CURSOR_TEXT_MAX bytes. Returns the length. */
 size_t cursor_encode(uint32_t epoch, const int64_t *vector, size_t slots, char *dst);
