@@ -4,7 +4,7 @@
 // time of the next command. `family` is a process with its descendants: Postgres has children that a SIGKILL
 // of the parent alone would leave to finish in their own time.
 import { spawn, spawnSync } from 'node:child_process';
-import { closeSync, fstatSync, openSync, readFileSync, readSync, readdirSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, openSync, readFileSync, readSync, readdirSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Failure } from './failure.mjs';
 
@@ -19,32 +19,41 @@ function stat(pid) {
   }
 }
 
-/** Whether this very process still runs. A zombie does not: nobody is obliged to reap it. */
+/** Whether this very process still runs. A zombie does not. */
 export function alive({ pid, born }) {
   const now = stat(pid);
   return now !== null && now.state !== 'Z' && now.state !== 'X' && now.born === born;
 }
 
+// A parent that does nothing but reap its child. The command that starts a process ends at once, and whoever adopts
+// orphans on a machine may leave the dead lie for seconds; so long would `kill -0` take them for living.
+const keeper = '"$@" 3>&- & echo $! >&3; exec 3>&-; wait $!';
+
+function pidFrom(stream) {
+  return new Promise((done) => {
+    let text = '';
+    stream.on('data', (chunk) => (text += chunk));
+    stream.on('end', () => done(Number(text)));
+  });
+}
+
 /**
- * Starts a process of its own session whose output is appended to `log`. With `tied` it dies with us, however we
- * end. Returns {pid, born, exit} where exit() gives {code, signal} once it ended as our child, else null.
+ * Starts a process in a session of its own whose output is appended to `log`. With `tied` it dies with us, however
+ * we end. Returns {pid, born}.
  */
 export async function launch({ file, args = [], env, cwd, log, uid, gid, tied = false }) {
+  if (file.startsWith('/') && !existsSync(file)) throw new Failure(`there is no ${file}`);
   const fd = openSync(log, 'a');
-  const command = tied ? ['setpriv', '--pdeathsig', 'KILL', '--', file, ...args] : [file, ...args];
-  const child = spawn(command[0], command.slice(1), { env, cwd, uid, gid, detached: true, stdio: ['ignore', fd, fd] });
+  const command = tied ? ['setpriv', '--pdeathsig', 'KILL', '--', file, ...args] : ['sh', '-c', keeper, 'keeper', file, ...args];
+  const child = spawn(command[0], command.slice(1), { env, cwd, uid, gid, detached: true, stdio: ['ignore', fd, fd, tied ? 'ignore' : 'pipe'] });
   closeSync(fd);
-  let exit = null;
-  child.on('exit', (code, signal) => {
-    exit = { code, signal };
-  });
   await new Promise((done, fail) => {
     child.once('spawn', done);
-    child.once('error', (e) => fail(new Failure(`${file} cannot be started: ${e.code === 'ENOENT' ? 'there is no such program' : e.message}`)));
+    child.once('error', (e) => fail(new Failure(`${file} cannot be started: ${e.message}`)));
   });
   child.unref();
-  const born = stat(child.pid)?.born ?? '0';
-  return { pid: child.pid, born, exit: () => exit };
+  const pid = tied ? child.pid : await pidFrom(child.stdio[3]);
+  return { pid, born: stat(pid)?.born ?? '0' };
 }
 
 function descendants(pid) {
@@ -81,24 +90,13 @@ export function signal(target, name) {
   }
 }
 
-const reapMs = 2000;
-
-async function waitUntil(condition, timeoutMs) {
+/** Waits until all are gone; false if some are not by the deadline. */
+export async function waitGone(processes, timeoutMs) {
   const deadline = Date.now() + timeoutMs;
-  while (!condition()) {
+  while (processes.some(alive)) {
     if (Date.now() > deadline) return false;
     await sleep(10);
   }
-  return true;
-}
-
-/**
- * Waits until all are gone; false if some are not by the deadline. Whoever inherited them gets a moment to reap them,
- * so that they are usually gone from the process list as well.
- */
-export async function waitGone(processes, timeoutMs) {
-  if (!(await waitUntil(() => !processes.some(alive), timeoutMs))) return false;
-  await waitUntil(() => !processes.some((p) => stat(p.pid)?.born === p.born), reapMs);
   return true;
 }
 

@@ -1,0 +1,120 @@
+// scripts/test after the installing and building: chooses the tests, runs them, counts.
+import { spawnSync } from 'node:child_process';
+import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Failure, sentenceOf } from './failure.mjs';
+import { root } from './paths.mjs';
+import { endStacks, runFile, testFiles } from './test_files.mjs';
+import { runUnits, unitNames } from './test_units.mjs';
+
+const folders = ['integration', 'conformance'];
+const tidy = join(root, 'scripts/tidy');
+
+class Tally {
+  passed = 0;
+  failed = [];
+
+  add({ name, ok, ms, why }) {
+    console.log(`${ok ? 'ok  ' : 'FAIL'} ${name} (${ms} ms)`);
+    if (ok) {
+      this.passed++;
+      return;
+    }
+    this.failed.push(name);
+    if (why) console.log(why.trim().split('\n').slice(-60).map((line) => `      ${line}`).join('\n'));
+  }
+}
+
+function parse(words) {
+  const wanted = [];
+  let repeat = 1;
+  for (let i = 0; i < words.length; i++) {
+    const match = /^--repeat(?:=(.*))?$/.exec(words[i]);
+    if (match) {
+      repeat = Number(match[1] ?? words[++i]);
+      if (!Number.isInteger(repeat) || repeat < 1) throw new Failure('--repeat takes a number from 1 on');
+    } else if (words[i].startsWith('-')) {
+      throw new Failure(`unknown option ${words[i]} (try --help)`);
+    } else {
+      wanted.push(words[i]);
+    }
+  }
+  return { wanted, repeat };
+}
+
+/** What the words choose: {units: names, files: [{name, path}], tidy: boolean}. */
+function choose(wanted) {
+  const all = { units: unitNames(), files: folders.flatMap(testFiles), tidy: existsSync(tidy) };
+  if (wanted.length === 0) return all;
+  const chosen = { units: [], files: [], tidy: wanted.includes('tidy') && all.tidy };
+  for (const word of wanted) {
+    const whole = word === 'unit' || word === 'tidy' || folders.includes(word);
+    const units = word === 'unit' ? all.units : whole ? [] : all.units.filter((n) => n.includes(word));
+    const files = all.files.filter((f) => (folders.includes(word) ? f.name.startsWith(`${word}/`) : !whole && f.name.includes(word)));
+    if (units.length + files.length === 0 && !(word === 'tidy' && all.tidy)) throw new Failure(`there is no test ${word}`);
+    chosen.units.push(...units);
+    chosen.files.push(...files);
+  }
+  chosen.units = [...new Set(chosen.units)];
+  chosen.files = all.files.filter((f) => chosen.files.includes(f));
+  return chosen;
+}
+
+function runTidy(tally) {
+  const began = Date.now();
+  const r = spawnSync(tidy, { cwd: root, encoding: 'utf8', maxBuffer: 1 << 26 });
+  tally.add({ name: 'tidy', ok: r.status === 0, ms: Date.now() - began, why: r.stdout + r.stderr });
+}
+
+async function runAll(chosen, context) {
+  if (chosen.tidy) runTidy(context.tally);
+  if (chosen.units.length > 0) await runUnits(chosen.units, context);
+  for (const file of chosen.files) await runFile(file, context);
+}
+
+/** Ends the running test and its stacks; scripts/test is over then. */
+function endOnSignal(context) {
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+    process.on(name, async () => {
+      if (context.ending) return;
+      context.ending = true;
+      try {
+        if (context.child?.exitCode === null) process.kill(-context.child.pid, 'SIGKILL');
+      } catch {
+        // It has ended by itself.
+      }
+      for (const folder of readdirSync(context.out)) await endStacks(join(context.out, folder));
+      rmSync(context.out, { recursive: true, force: true });
+      console.log(`scripts/test: interrupted`);
+      process.exit(name === 'SIGINT' ? 130 : 143);
+    });
+  }
+}
+
+const tally = new Tally();
+const out = mkdtempSync(join(tmpdir(), 'tern-test-'));
+chmodSync(out, 0o711); // the user that runs Postgres has to get through
+const context = { out, tally, child: null, ending: false, onChild: (child) => (context.child = child) };
+endOnSignal(context);
+const began = Date.now();
+try {
+  const { wanted, repeat } = parse(process.argv.slice(2));
+  const chosen = choose(wanted);
+  for (let i = 1; i <= repeat; i++) {
+    if (repeat > 1) console.log(`--- run ${i} of ${repeat}`);
+    await runAll(chosen, context);
+  }
+  if (tally.passed + tally.failed.length === 0) throw new Failure('no test was executed');
+} catch (e) {
+  tally.failed.push('scripts/test');
+  console.log(`FAIL scripts/test: ${sentenceOf(e) ?? e.stack}`);
+}
+if (tally.failed.length === 0) {
+  rmSync(out, { recursive: true, force: true });
+} else {
+  console.log(`\nfailed, with logs in ${out}:\n${tally.failed.map((name) => `  ${name}`).join('\n')}`);
+}
+console.log(`\ntook ${Math.round((Date.now() - began) / 1000)} s`);
+console.log(`${tally.passed} passed, ${tally.failed.length} failed`);
+process.exit(tally.failed.length === 0 ? 0 : 1);
