@@ -5,6 +5,11 @@
  * secret; RS256, ES256, EdDSA with keys of a JWKS file or URL), exp required, nbf, iss and aud checked, leeway 30 s.
  * Keys are a frozen, refcounted set that a background thread replaces; verification runs on any thread and does
  * not block.
+ *
+ * The library is rhonabwy: of Debian's three it alone knows both JWKS and EdDSA (cjose has no EdDSA, libjwt 1.10 no JWKS). It only
+ * checks signatures and makes keys. Which token may ask for what is decided before it sees one (token.h), and its two known weak
+ * spots are closed: it compares MACs with strcmp (CVE-2024-25714), so ours is compared first, in constant time; and it can
+ * follow a header's jwk, jku, x5u, x5c and zip, so tokens that have one are refused unread.
  */
 #ifndef TERN_AUTH_AUTH_H
 #define TERN_AUTH_AUTH_H
@@ -37,13 +42,15 @@ struct identity {
 void identity_done(struct identity *id);
 bool identity_has_scope(const struct identity *id, const char *scope);
 
-/* 0, or -EINVAL with *ret_fault naming the setting (static or owned by auth until free). Starts the refresher if a JWKS URL is set. */
+/* 0, or -errno with fault naming the setting. s is borrowed until free. Starts the refresher if a JWKS file or URL is set. */
 MUST_CHECK int auth_new(const struct auth_settings *s, struct auth **ret, char fault[256]);
 struct auth *auth_free(struct auth *a);
 bool auth_off(const struct auth *a); /* TERN_AUTH=off */
+/* False until there is a key: a JWKS URL that has not answered yet is no reason not to start, but one not to be ready. Any thread. */
+bool auth_ready(const struct auth *a);
 /* Any thread. 0 with *ret filled (identity_done() it), or -EACCES with the reason. */
 MUST_CHECK int auth_verify(struct auth *a, struct slice token, int64_t now_wall_ms, struct identity *ret, enum auth_failure *ret_failure);
-/* TERN_AUTH=off: an identity for this user id (invalid or empty: a fresh guest name). */
+/* TERN_AUTH=off: an identity for this user id (invalid or empty: a fresh guest name). It has no scopes. */
 void auth_guest(struct auth *a, struct slice user, struct identity *ret);
 /* The token of "Bearer x", or none. */
 struct slice auth_bearer(struct slice authorization);
