@@ -94,7 +94,7 @@ int cursor_sse_parse(struct slice text, uint32_t ret_epoch[2], int64_t ret_offse
                         return -EINVAL;
                 struct slice part = slice_of(text.p, dot < 0 ? text.n : (size_t)dot);
                 uint64_t max = i == 0 ? VERSION : i % 2 ? CURSOR_EPOCH_MAX : (uint64_t)CURSOR_OFFSET_MAX;
-                if (!slice_to_u64(part, max, &v[i]) || (i <= 1 && v[i] == 0) || (part.n > 1 && part.p[0] == '0'))
+                if (!slice_to_u64(part, max, &v[i]) || ((i == 0 || i % 2 == 1) && v[i] == 0) || (part.n > 1 && part.p[0] == '0'))
                         return -EINVAL;
                 text = dot < 0 ? SLICE_NONE : slice_from(text, (size_t)dot + 1);
         }

@@ -40,8 +40,8 @@ static int hex_digit(char c)
         return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
-/* A sid that does not fit or holds a NUL is nobody's: "?" is no character of any sid. */
-static void decode_sid(struct slice s, char *dst, size_t cap)
+/* Decodes into dst[cap] with a NUL. False if it does not fit or holds a NUL of its own. */
+static bool decode(struct slice s, char *dst, size_t cap)
 {
         size_t n = 0;
         for (size_t i = 0; i < s.n; i++) {
@@ -50,34 +50,51 @@ static void decode_sid(struct slice s, char *dst, size_t cap)
                         c = (char)(hex_digit(s.p[i + 1]) << 4 | hex_digit(s.p[i + 2]));
                         i += 2;
                 }
-                if (c == '\0' || n + 1 == cap) {
-                        dst[0] = '?';
-                        dst[1] = '\0';
-                        return;
-                }
+                if (c == '\0' || n + 1 == cap)
+                        return false;
                 dst[n++] = c;
         }
         dst[n] = '\0';
+        return true;
+}
+
+enum seen { SEEN_EIO = 1, SEEN_TRANSPORT = 2, SEEN_SID = 4 };
+
+/* As in the reference a key that is given twice has no valid value. */
+static void take_parameter(struct eio_query *q, unsigned *seen, const char *name, const char *value)
+{
+        if (strcmp(name, "EIO") == 0) {
+                q->version_4 = !(*seen & SEEN_EIO) && strcmp(value, "4") == 0;
+                *seen |= SEEN_EIO;
+        } else if (strcmp(name, "transport") == 0) {
+                q->transport = EIO_TRANSPORT_NONE;
+                if (!(*seen & SEEN_TRANSPORT) && strcmp(value, "polling") == 0)
+                        q->transport = EIO_TRANSPORT_POLLING;
+                else if (!(*seen & SEEN_TRANSPORT) && strcmp(value, "websocket") == 0)
+                        q->transport = EIO_TRANSPORT_WEBSOCKET;
+                *seen |= SEEN_TRANSPORT;
+        } else if (strcmp(name, "sid") == 0) {
+                slice_copy(slice_str(*seen & SEEN_SID ? "?" : value), q->sid, sizeof(q->sid));
+                *seen |= SEEN_SID;
+        }
 }
 
 void eio_query_parse(struct slice query, struct eio_query *ret)
 {
+        unsigned seen = 0;
         *ret = (struct eio_query){0};
         while (query.n) {
                 ptrdiff_t amp = slice_find(query, '&');
                 struct slice pair = slice_of(query.p, amp < 0 ? query.n : (size_t)amp);
                 query = amp < 0 ? SLICE_NONE : slice_from(query, (size_t)amp + 1);
                 ptrdiff_t eq = slice_find(pair, '=');
-                struct slice name = slice_of(pair.p, eq < 0 ? pair.n : (size_t)eq);
-                struct slice value = eq < 0 ? SLICE_NONE : slice_from(pair, (size_t)eq + 1);
-                if (slice_is(name, "EIO"))
-                        ret->version_4 = slice_is(value, "4");
-                else if (slice_is(name, "transport"))
-                        ret->transport = slice_is(value, "polling")     ? EIO_TRANSPORT_POLLING
-                                         : slice_is(value, "websocket") ? EIO_TRANSPORT_WEBSOCKET
-                                                                        : EIO_TRANSPORT_NONE;
-                else if (slice_is(name, "sid"))
-                        decode_sid(value, ret->sid, sizeof(ret->sid));
+                char name[16], value[sizeof(ret->sid)];
+                if (!decode(slice_of(pair.p, eq < 0 ? pair.n : (size_t)eq), name, sizeof(name)))
+                        continue;
+                /* What does not fit is no version, no transport, and nobody's sid: "?" is no character of any. */
+                if (!decode(eq < 0 ? SLICE_NONE : slice_from(pair, (size_t)eq + 1), value, sizeof(value)))
+                        slice_copy(SLICE_LIT("?"), value, sizeof(value));
+                take_parameter(ret, &seen, name, value);
         }
 }
 

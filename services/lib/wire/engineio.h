@@ -21,9 +21,11 @@ struct eio_packet {
         struct slice data; /* after the type character */
 };
 
-/* One packet's text: of a WebSocket text message, or of a polling payload. False on an empty packet or an unknown type. */
+/* One packet's text: of a WebSocket text message, or of a polling payload. False on an empty packet or an unknown type. A binary
+ * WebSocket message needs no decoding: its bytes are the data of a message. */
 bool eio_decode(struct slice text, struct eio_packet *ret);
-/* The packets of a polling payload. *at starts at 0. False at the end; a trailing separator gives an empty packet. */
+/* The packets of a polling payload. *at starts at 0. False at the end. A trailing separator gives an empty packet, and so does an
+ * empty payload: an error for eio_decode(). */
 bool eio_payload_next(struct slice payload, size_t *at, struct slice *ret_text);
 
 /* {"sid":…,"upgrades":[…],"pingInterval":…,"pingTimeout":…,"maxPayload":…}: exactly these keys. */
@@ -37,8 +39,9 @@ enum eio_transport { EIO_TRANSPORT_NONE, EIO_TRANSPORT_POLLING, EIO_TRANSPORT_WE
 struct eio_query {
         enum eio_transport transport; /* NONE: absent or not served */
         bool version_4;               /* EIO is exactly "4" */
-        char sid[64];                 /* decoded; "" if absent or empty, "?" if too long to be one */
+        char sid[64];                 /* decoded; "" if absent or empty, "?" if it can be nobody's: too long, given twice */
 };
+/* query: what follows the '?', raw. Never fails; unknown parameters are skipped. */
 void eio_query_parse(struct slice query, struct eio_query *ret);
 
 /* The reference's codes; 4 is 403, the others 400. */

@@ -107,14 +107,21 @@ bool sio_decode(struct slice text, uint32_t attachments_max, struct sio_packet *
         return true;
 }
 
-static bool is_reserved(struct slice raw)
+bool sio_name_reserved(struct slice name)
 {
         static const char *const reserved[] = {"connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"};
+        for (size_t i = 0; i < ARRAY_LEN(reserved); i++)
+                if (slice_is(name, reserved[i]))
+                        return true;
+        return false;
+}
+
+static bool is_reserved(struct slice raw)
+{
+        if (json_is_string(raw) && slice_find(raw, '\\') < 0)
+                return sio_name_reserved(slice_of(raw.p + 1, raw.n - 2));
         struct buf name = BUF_EMPTY;
-        bool hit = false;
-        if (json_decode_string(raw, &name))
-                for (size_t i = 0; i < ARRAY_LEN(reserved); i++)
-                        hit = hit || slice_is(buf_slice(&name), reserved[i]);
+        bool hit = json_decode_string(raw, &name) && sio_name_reserved(buf_slice(&name));
         buf_done(&name);
         return hit;
 }

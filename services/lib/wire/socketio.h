@@ -33,6 +33,8 @@ bool sio_decode(struct slice text, uint32_t attachments_max, struct sio_packet *
 /* An event's payload as sio_decode() gave it: name (raw, a string with quotes or a number) and the text of the arguments behind
  * it ("a,b", may be empty, white space around it cut). False if the name is a reserved one. An empty payload (a bare `42`) gives an empty name: nothing happens. */
 bool sio_event_split(struct slice payload, struct slice *ret_name, struct slice *ret_args);
+/* Names that mean something to the libraries themselves: nobody may emit them. name is decoded. */
+bool sio_name_reserved(struct slice name);
 /* True if each placeholder ({"_placeholder":true,"num":k}, at any depth) of a binary payload names one of count attachments. */
 bool sio_placeholders_valid(struct slice payload, uint32_t count);
 
