@@ -86,8 +86,11 @@ bool bus_is_embedded(struct bus *b);
 bool bus_topic_name(const struct bus *b, struct slice topic, char *dst, size_t cap);
 /* Blocking (worker threads only): partitions of a topic; -ENOENT no such topic, -ETIMEDOUT, -EIO. */
 MUST_CHECK int bus_partitions(struct bus *b, const char *topic, int timeout_ms, uint32_t *ret);
-/* Blocking: low and high watermark as of now, on a connection that carries no fetches. */
+/* Blocking: low and high watermark as of now, on a connection that carries no fetches. Either may be NULL: it is not asked for
+ * then. High is the end of what read_committed shows. -ENOENT, -ETIMEDOUT, -EIO. */
 MUST_CHECK int bus_watermarks(struct bus *b, const char *topic, int32_t partition, int timeout_ms, int64_t *ret_low, int64_t *ret_high);
+/* Blocking: high watermarks of partitions 0 to count - 1, one request for each broker. */
+MUST_CHECK int bus_highs(struct bus *b, const char *topic, uint32_t count, int timeout_ms, int64_t *ret_highs);
 /* Blocking: first offset at or after time; high watermark if none. On the embedded broker: low. */
 MUST_CHECK int bus_offset_for_time(struct bus *b, const char *topic, int32_t partition, int64_t time_ms, int timeout_ms, int64_t *ret);
 

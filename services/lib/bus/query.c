@@ -1,5 +1,7 @@
 #include "bus/internal.h"
 
+#include "base/clock.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
@@ -44,26 +46,62 @@ int bus_partitions(struct bus *b, const char *topic, int timeout_ms, uint32_t *r
         return err;
 }
 
+/*
+ * rd_kafka_query_watermark_offsets() waits past its timeout while a broker is away; offsets_for_times() does not, and
+ * the times -1 and -2 mean end and beginning to every broker. All partitions of one call share a request.
+ */
+static int list_offsets(struct bus *b, const struct bus_topic *t, int32_t first, uint32_t count, int64_t time, int timeout_ms, int64_t *ret)
+{
+        rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)count);
+        for (uint32_t i = 0; i < count; i++)
+                rd_kafka_topic_partition_list_add(list, t->name, first + (int32_t)i)->offset = time;
+        int err = bus_errno(rd_kafka_offsets_for_times(b->query, list, timeout_ms));
+        for (int i = 0; !err && i < list->cnt; i++)
+                err = bus_errno(list->elems[i].err);
+        for (int i = 0; !err && i < list->cnt; i++)
+                ret[list->elems[i].partition - first] = list->elems[i].offset;
+        rd_kafka_topic_partition_list_destroy(list);
+        return err;
+}
+
+static int left_ms(int64_t until_ms)
+{
+        int64_t left = until_ms - clock_mono_ms();
+        return left > 1 ? (int)left : 1;
+}
+
 int bus_watermarks(struct bus *b, const char *topic, int32_t partition, int timeout_ms, int64_t *ret_low, int64_t *ret_high)
 {
         const struct bus_topic *t = bus_topic_get(b, slice_str(topic));
-        if (!t)
+        if (!t || partition < 0)
                 return -EINVAL;
-        int64_t low = 0, high = 0;
-        int err = bus_errno(rd_kafka_query_watermark_offsets(b->query, t->name, partition, &low, &high, timeout_ms));
+        int64_t until = clock_mono_ms() + timeout_ms, low = 0, high = 0;
+        int err = 0;
+        if (ret_low)
+                err = list_offsets(b, t, partition, 1, RD_KAFKA_OFFSET_BEGINNING, timeout_ms, &low);
+        if (!err && ret_high)
+                err = list_offsets(b, t, partition, 1, RD_KAFKA_OFFSET_END, left_ms(until), &high);
         if (err)
                 return err;
-        *ret_low = low;
-        *ret_high = high;
+        if (ret_low)
+                *ret_low = low;
+        if (ret_high)
+                *ret_high = high;
         return 0;
+}
+
+int bus_highs(struct bus *b, const char *topic, uint32_t count, int timeout_ms, int64_t *ret_highs)
+{
+        const struct bus_topic *t = bus_topic_get(b, slice_str(topic));
+        return t && count ? list_offsets(b, t, 0, count, RD_KAFKA_OFFSET_END, timeout_ms, ret_highs) : -EINVAL;
 }
 
 int bus_offset_for_time(struct bus *b, const char *topic, int32_t partition, int64_t time_ms, int timeout_ms, int64_t *ret)
 {
         const struct bus_topic *t = bus_topic_get(b, slice_str(topic));
-        if (!t)
+        if (!t || partition < 0)
                 return -EINVAL;
-        int64_t low = 0, high = 0, offset = -1;
+        int64_t until = clock_mono_ms() + timeout_ms, low = 0, high = 0, offset = -1;
         int err = bus_watermarks(b, topic, partition, timeout_ms, &low, &high);
         if (err)
                 return err;
@@ -71,15 +109,7 @@ int bus_offset_for_time(struct bus *b, const char *topic, int32_t partition, int
                 *ret = low;
                 return 0;
         }
-        rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
-        rd_kafka_topic_partition_t *p = rd_kafka_topic_partition_list_add(list, t->name, partition);
-        p->offset = time_ms < 0 ? 0 : time_ms;
-        err = bus_errno(rd_kafka_offsets_for_times(b->query, list, timeout_ms));
-        if (!err)
-                err = bus_errno(list->elems[0].err);
-        if (!err)
-                offset = list->elems[0].offset;
-        rd_kafka_topic_partition_list_destroy(list);
+        err = list_offsets(b, t, partition, 1, time_ms < 0 ? 0 : time_ms, left_ms(until), &offset);
         if (err)
                 return err;
         *ret = offset >= 0 ? offset : high; /* nothing as young: the end as of the question */
