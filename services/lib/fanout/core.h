@@ -27,6 +27,7 @@
 #define PAGE_FIRST 128
 #define RUN_BUDGET 4096   /* records handed over in one turn of the loop, over all subscribers */
 #define AGES_MAX 64
+#define TURNS_MAX 32      /* changes of one room's rights that an outbox drop can take back exactly */
 
 #define SEQ_OFFSET_MASK (((int64_t)1 << SEQ_EPOCH_SHIFT) - 1)
 #define SEQ_NEVER INT64_MAX

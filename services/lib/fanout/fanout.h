@@ -79,7 +79,8 @@ struct subscription {
         struct room *room;
         struct subscriber *sub;
         int64_t from_seq;    /* nothing below it is delivered */
-        int64_t turned_seq[2]; /* fanout's: the last two records that changed muted, newest first; 0 = none */
+        int64_t *turns;      /* fanout's: the last records that changed muted, oldest first; owned, NULL = none */
+        uint32_t turn_count;
         bool muted;          /* rights were taken away at this point of the log */
         bool hold;           /* its events wait (join pending), and so do those of the same slot: see subscriber_join() */
 };

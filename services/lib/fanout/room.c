@@ -211,6 +211,7 @@ void subscription_free(struct fanout *f, struct subscription *sn)
         list_remove(&sn->in_sub);
         room->count--;
         f->leaves++;
+        free(sn->turns);
         free(sn);
         room_close_if_empty(room);
 }
@@ -234,15 +235,20 @@ void subscription_turn(struct subscription *sn, enum fanout_verdict v, int64_t s
         if ((v != FANOUT_DELIVER_AND_MUTE && v != FANOUT_DELIVER_AND_UNMUTE) || sn->muted == muted)
                 return;
         sn->muted = muted;
-        sn->turned_seq[1] = sn->turned_seq[0];
-        sn->turned_seq[0] = seq;
+        if (sn->turn_count == TURNS_MAX) {
+                /* Pairs, so that what is left still alternates from the same state. */
+                sn->turn_count -= 2;
+                memmove(sn->turns, sn->turns + 2, sn->turn_count * sizeof(*sn->turns));
+        }
+        if (sn->turn_count % 4 == 0)
+                sn->turns = xrealloc(sn->turns, (sn->turn_count + 4u) * sizeof(*sn->turns));
+        sn->turns[sn->turn_count++] = seq;
 }
 
 void subscription_rewind(struct subscription *sn, int64_t next_seq)
 {
-        for (int i = 0; i < 2 && sn->turned_seq[0] > 0 && sn->turned_seq[0] >= next_seq; i++) {
+        while (sn->turn_count > 0 && sn->turns[sn->turn_count - 1] >= next_seq) {
                 sn->muted = !sn->muted;
-                sn->turned_seq[0] = sn->turned_seq[1];
-                sn->turned_seq[1] = 0;
+                sn->turn_count--;
         }
 }
