@@ -36,10 +36,15 @@ struct store_set {
         size_t count;
 };
 
+/* Does not need Postgres to be up. Borrows the settings' strings for the call only. 0, or -EINVAL with a sentence in fault. */
 MUST_CHECK int store_new(const struct store_settings *s, const struct store_set *sets, size_t set_count, struct metrics *metrics, struct store **ret, char fault[256]);
+/* Jobs that still wait are answered -EIO, those that run are given up; the mailboxes must still stand (a closed one is passed
+ * over). NULL is fine; returns NULL. */
 struct store *store_free(struct store *st);
 /* True while a connection is up; any thread. */
 bool store_up(const struct store *st);
+/* Why Postgres is away or a statement could not be prepared, the last time that it was so; "" if never. Any thread. */
+void store_fault(struct store *st, char ret[256]);
 
 struct store_result { /* text format; borrowed for the call of done */
         size_t rows, columns;
@@ -65,10 +70,13 @@ struct store_job {
         size_t step_count;
         int err; /* 0; -EIO Postgres away; -ETIMEDOUT; -EINVAL the statement failed (message in error) */
         char error[160];
-        int64_t queued_ns; /* private */
+        int64_t queued_ns; /* private, as are the two below */
+        uint32_t tries;    /* connections that took it and had died unnoticed */
+        void *waiter;
 };
-/* Copies the params. */
+/* done may free what the job is embedded in. store_job_done() afterwards is harmless, and not needed. */
 void store_job_init(struct store_job *j, struct mailbox *reply, void (*done)(struct store_job *));
+/* Copies the params. */
 void store_job_step(struct store_job *j, const struct store_statement *st, const char *const *params, size_t param_count);
 void store_submit(struct store *st, struct store_job *j);
 /* For a civetweb worker: submits and waits. done is not called; release with store_job_done(). */
