@@ -1,0 +1,165 @@
+// The benchmarks: each figure as a ratio against something measured in the same run. By hand: scripts/bench [NAME ...].
+import { execFileSync, spawn } from "node:child_process";
+import fs from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+
+const here = path.dirname(fileURLToPath(import.meta.url));
+const root = path.join(here, "../..");
+const bin = path.join(root, "build/release/bin");
+const dir = fs.mkdtempSync(path.join(os.tmpdir(), "tern-bench-"));
+const stackTool = path.join(root, "scripts/stack");
+const children = new Set();
+
+const sh = (file, args, options = {}) => execFileSync(file, args, { encoding: "utf8", stdio: ["ignore", "pipe", "inherit"], ...options });
+const figure = (name, value, target, met) => console.log(`${met ? "met   " : "MISSED"}  ${name}: ${value} (to reach: ${target})`);
+const round = (value, digits = 2) => Number(value.toFixed(digits));
+
+function build() {
+  sh("cmake", ["--build", path.join(root, "build/release"), "--target", "bench"]);
+  if (!fs.existsSync(path.join(here, "node_modules/node-rdkafka"))) {
+    sh("npm", ["ci", "--no-audit", "--no-fund"], { cwd: here, env: { ...process.env, BUILD_LIBRDKAFKA: "0" } });
+  }
+}
+
+function stack(sets = {}, counts = ["--messaging", "1", "--notification", "0", "--writer", "1"]) {
+  const at = path.join(dir, `stack-${Date.now()}`);
+  const set = Object.entries({ TERN_OPEN_CONVERSATIONS: "on", ...sets }).flatMap(([name, value]) => ["--set", `${name}=${value}`]);
+  sh(stackTool, ["up", at, "--kafka=apache", ...counts, ...set]);
+  const json = JSON.parse(fs.readFileSync(path.join(at, "stack.json")));
+  return { at, json, down: () => sh(stackTool, ["down", at]) };
+}
+
+// A server of ours that prints its port.
+function serve(file, args, env = {}) {
+  const child = spawn(file, args, { stdio: ["ignore", "pipe", "inherit"], env: { ...process.env, ...env } });
+  children.add(child);
+  return new Promise((resolve, reject) => {
+    child.stdout.once("data", (text) => resolve({ port: String(parseInt(text)), pid: String(child.pid), stop: () => { children.delete(child); child.kill("SIGKILL"); } }));
+    child.once("exit", (code) => reject(new Error(`${file} ended with ${code}`)));
+  });
+}
+
+const load = (target, options) =>
+  JSON.parse(sh(path.join(bin, "bench-load"), ["--port", target.port, "--pid", target.pid, ...(target.secret ? ["--secret", target.secret] : []), ...Object.entries(options).flatMap(([name, value]) => [`--${name}`, String(value)])]));
+
+function gateway(st) {
+  const p = st.json.processes["messaging/0"];
+  return { port: new URL(p.url).port, pid: String(p.pid), secret: st.json.auth.hs256Secret };
+}
+
+const pss = (pid) => Number(/^Pss:\s+(\d+)/m.exec(fs.readFileSync(`/proc/${pid}/smaps_rollup`, "utf8"))[1]);
+const available = () => Number(/^MemAvailable:\s+(\d+)/m.exec(fs.readFileSync("/proc/meminfo", "utf8"))[1]);
+const settle = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+// Holds N idle connections and tells what they cost the server and the machine, in KB each.
+async function idle(target, conns, rooms) {
+  await settle(2000);
+  const pss0 = pss(target.pid), free0 = available();
+  const child = spawn(path.join(bin, "bench-load"), ["--port", target.port, "--pid", target.pid, "--secret", target.secret, "--conns", String(conns), "--rooms", String(rooms), "--secs", "0", "--hold"], { stdio: ["pipe", "pipe", "inherit"] });
+  children.add(child);
+  const line = await new Promise((resolve) => child.stdout.once("data", (text) => resolve(JSON.parse(text))));
+  await settle(5000);
+  const own = (pss(target.pid) - pss0) / conns, all = (free0 - available() - pss(child.pid)) / conns;
+  child.stdin.end();
+  await new Promise((resolve) => child.once("exit", resolve));
+  children.delete(child);
+  return { own, all, connect_ms: line.connect_ms };
+}
+
+const benches = {
+  async memory() {
+    const st = stack();
+    const m = await idle(gateway(st), 10000, 100);
+    figure("memory of an idle authenticated connection in a room, PSS", `${round(m.own)} KB`, "at most 2 KB", m.own <= 2);
+    figure("the same in all, fall of MemAvailable without the client's PSS", `${round(m.all)} KB`, "at most 6 KB", m.all <= 6);
+    st.down();
+  },
+
+  async room() {
+    const st = stack(), options = { conns: 2000, rooms: 1, rate: 50, secs: 10, size: 200 };
+    const ours = load(gateway(st), options);
+    st.down();
+    const floor = await serve(path.join(bin, "bench-bare"), ["0"]);
+    const bare = load(floor, options);
+    floor.stop();
+    console.log("tern", JSON.stringify(ours), "\nbare", JSON.stringify(bare));
+    const ratio = ours.cpu_us_per_delivery / bare.cpu_us_per_delivery;
+    figure("CPU for each delivery in one room of 2,000, against a bare epoll loop", `${round(ratio)} (${ours.cpu_us_per_delivery} us, ${bare.cpu_us_per_delivery} us)`, "at most 1.3", ratio <= 1.3);
+  },
+
+  async rooms() {
+    const st = stack(), options = { conns: 2000, rooms: 1000, rate: 10000, secs: 10, size: 200 };
+    const ours = load(gateway(st), options);
+    const node = await serve("node", [path.join(here, "node_server.mjs"), "0", st.json.auth.hs256Secret, st.json.kafka.bootstrap, "client.events"], { BENCH_MODULES: here });
+    // Node cannot take the whole rate beside the broker: its CPU for each message is what is compared.
+    const theirs = load({ ...node, secret: st.json.auth.hs256Secret }, { ...options, rate: 3000 });
+    node.stop();
+    st.down();
+    console.log("tern", JSON.stringify(ours), "\nnode", JSON.stringify(theirs));
+    const ratio = ours.cpu_us_per_message / theirs.cpu_us_per_message;
+    figure("CPU for each acked message in 1,000 rooms of two, against Socket.IO with node-rdkafka", `${round(ratio)} (${ours.cpu_us_per_message} us, ${theirs.cpu_us_per_message} us)`, "at most 0.5", ratio <= 0.5);
+    figure("messages acked of 10,000/s sent", `${round(ours.acked / ours.secs, 0)}/s`, "10000/s", ours.acked >= 0.98 * ours.sent && ours.sent >= 9500 * ours.secs);
+  },
+
+  async latency() {
+    const st = stack();
+    const floor = JSON.parse(sh(path.join(bin, "bench-kafka-floor"), [st.json.kafka.bootstrap, "client.events", "16", "10000", "8"]));
+    const ours = load(gateway(st), { conns: 2000, rooms: 1000, rate: 10000, secs: 10, size: 200 });
+    st.down();
+    console.log("floor", JSON.stringify(floor), "\ntern", JSON.stringify(ours));
+    const p50 = ours.latency_ms.p50 - floor.latency_ms.p50, p99 = ours.latency_ms.p99 - floor.latency_ms.p99;
+    figure("median added to Kafka's produce-to-consume time at 20,000 deliveries/s", `${round(p50)} ms`, "at most 2 ms", p50 <= 2);
+    figure("p99 above Kafka's", `${round(p99)} ms`, "at most 10 ms", p99 <= 10);
+  },
+
+  async connects() {
+    const st = stack();
+    const r = load(gateway(st), { conns: 5000, rooms: 50, secs: 0 });
+    st.down();
+    figure("5,000 connects with token and join", `${r.connect_ms} ms`, "under 1500 ms", r.connect_ms < 1500);
+  },
+
+  // The writer against COPY of the same rows into the same tables with the same indexes.
+  async writer() {
+    const st = stack({}, ["--messaging", "1", "--notification", "0", "--writer", "1"]);
+    sh(stackTool, ["kill", st.at, "writer/0"]);
+    const sent = load(gateway(st), { conns: 200, rooms: 100, rate: 8000, secs: 25, size: 200 });
+    const psql = (sql) => sh("psql", [st.json.postgres.dsn, "-XAtqc", sql]).trim();
+    const before = Number(psql("SELECT count(*) FROM message"));
+    const total = sent.sent + 8000 - 500; // with the warm-up second
+    const t0 = performance.now();
+    sh(stackTool, ["start", st.at, "writer/0"]);
+    let rows = before;
+    let last = t0;
+    for (let quiet = 0; quiet < 20 && performance.now() - t0 < 120000;) {
+      await settle(100);
+      const now = Number(psql("SELECT count(*) FROM message"));
+      if (now !== rows) { rows = now; last = performance.now(); quiet = 0; } else if (rows > before) quiet++;
+    }
+    const rate = (rows - before) / ((last - t0) / 1000);
+    psql("CREATE TABLE m2 (LIKE message INCLUDING ALL); CREATE TABLE e2 (LIKE chat_event INCLUDING ALL)");
+    const file = path.join(dir, "rows");
+    psql(`COPY message TO '${file}.m' (FORMAT binary)`);
+    psql(`COPY (SELECT * FROM chat_event) TO '${file}.e' (FORMAT binary)`);
+    const c0 = performance.now();
+    psql(`BEGIN; COPY m2 FROM '${file}.m' (FORMAT binary); COPY e2 FROM '${file}.e' (FORMAT binary); COMMIT`);
+    const copy = rows / ((performance.now() - c0) / 1000);
+    st.down();
+    const ratio = rate / copy;
+    figure("writer against plain COPY into the same tables", `${round(ratio)} (${round(rate, 0)}/s, ${round(copy, 0)}/s, ${rows} of about ${total} rows)`, "at least 0.6", ratio >= 0.6);
+  },
+};
+
+process.on("exit", () => {
+  for (const child of children) child.kill("SIGKILL");
+  fs.rmSync(dir, { recursive: true, force: true });
+});
+const asked = process.argv.slice(2);
+build();
+for (const [name, run] of Object.entries(benches)) {
+  if (asked.length > 0 && !asked.includes(name)) continue;
+  console.log(`== ${name}`);
+  await run();
+}
