@@ -1,0 +1,110 @@
+/*
+ * engine_server - Engine.IO 4: sessions over long-polling and WebSocket, for an application that sees packets only.
+ *
+ * One server spans all shards; a session lives on one of them, named in its sid, and every call about it happens on that shard's
+ * thread. Requests are verified on civetweb's workers; then the socket leaves for the shard. Transports, heartbeats, the
+ * upgrade, limits and the bounded outbox are here; what a message means is the application's (socketio_server is one).
+ *
+ * A session goes OPEN -> (CLOSING: the application was told, what is queued still goes out) -> CLOSED. ops.closed comes at the end
+ * of the loop turn, never from inside a call of the application; only after it the session's memory goes. Calls about a session that
+ * is closing are harmless and do nothing.
+ */
+#ifndef TERN_REALTIME_ENGINE_SERVER_H
+#define TERN_REALTIME_ENGINE_SERVER_H
+
+#include "base/check.h"
+#include "base/slice.h"
+#include "fanout/msg.h"
+
+struct engine_server;
+struct engine_session;
+struct http_server; /* http/server.h */
+struct metrics;
+struct shard; /* net/shard.h */
+
+/* The same values as enum sio_close_reason. */
+enum engine_close_reason {
+        ENGINE_CLOSE_CLIENT_DISCONNECT,
+        ENGINE_CLOSE_SERVER_DISCONNECT,
+        ENGINE_CLOSE_TRANSPORT_CLOSE,
+        ENGINE_CLOSE_TRANSPORT_ERROR,
+        ENGINE_CLOSE_PING_TIMEOUT,
+        ENGINE_CLOSE_PARSE_ERROR,
+        ENGINE_CLOSE_LIMIT,
+        ENGINE_CLOSE_STALLED,
+        ENGINE_CLOSE_TOKEN,
+        ENGINE_CLOSE_KICK,
+        ENGINE_CLOSE_DRAIN,
+};
+
+struct engine_handshake { /* borrowed for the call */
+        struct slice client_addr, origin, authorization, cookie, user_agent, traceparent;
+        struct slice query; /* raw, without Engine.IO's own parameters */
+        int64_t time_ms;    /* wall */
+        bool websocket;
+};
+
+struct engine_ops {
+        /* The session stands; its handshake is queued. */
+        void (*opened)(void *app, struct engine_session *s);
+        /* Text is valid UTF-8. Borrowed for the call. */
+        void (*message)(void *app, struct engine_session *s, struct slice data, bool binary);
+        void (*closed)(void *app, struct engine_session *s, enum engine_close_reason reason);
+        /* Asked for by engine_turn(): the end of that loop turn. May be NULL. */
+        void (*turn)(void *app, struct engine_session *s);
+        /* engine_deadline() passed. May be NULL. */
+        void (*due)(void *app, struct engine_session *s);
+        /* As in socketio_server.h. May be NULL. */
+        void (*drained)(void *app, struct engine_session *s);
+        void (*dropped)(void *app, struct engine_session *s, const struct msg *first);
+};
+
+struct engine_options {
+        const char *path; /* "/engine.io/": served as a prefix, and without its last slash */
+        uint32_t ping_interval_ms, ping_timeout_ms, upgrade_timeout_ms, stall_ms;
+        uint32_t max_payload;                         /* bytes of one message or of one POST */
+        uint32_t outbox_bytes_max, catchup_bytes_max; /* unsent bytes of one session */
+        const char *origins;                          /* who may open WebSockets: see http_origin_allowed(); the same origin always may */
+        bool cookie;                                  /* Set-Cookie: io=<sid> with the first poll */
+        size_t session_user_size;                     /* application memory in each session, zeroed */
+        void (*rest)(void *arg, int fd, const char *client_addr); /* takes a socket that may carry another request; any thread */
+        void *rest_arg;
+};
+
+/* apps[i] is handed to the callbacks of shard i. Texts of o are copied. */
+MUST_CHECK int engine_server_new(const struct engine_options *o, const struct engine_ops *ops, struct shard *const *shards, void *const *apps,
+        unsigned shard_count, struct metrics *metrics, struct engine_server **ret);
+/* Adds the routes; before http_server_start(). */
+void engine_server_mount(struct engine_server *srv, struct http_server *http);
+/* No new sessions; closes the open ones in slices over drain_ms. Any thread. */
+void engine_server_drain(struct engine_server *srv, uint32_t drain_ms);
+/* Main thread, shards running, workers stopped: closes all and returns when ops.closed has run for all. */
+void engine_server_stop(struct engine_server *srv);
+/* After the shards have ended. NULL is fine; returns NULL. */
+struct engine_server *engine_server_free(struct engine_server *srv);
+unsigned engine_server_sessions(const struct engine_server *srv); /* any thread */
+
+void *engine_user(struct engine_session *s);
+struct engine_session *engine_session_of(void *user);
+/* OPEN: neither closing nor closed. */
+bool engine_is_open(const struct engine_session *s);
+/* What the client came with; after engine_handshake_trim() only client_addr, authorization, query, time_ms and websocket are left. */
+void engine_handshake_get(const struct engine_session *s, struct engine_handshake *ret);
+void engine_handshake_trim(struct engine_session *s);
+
+/* Queues m (its own reference); nothing is written before engine_flush() or the end of the loop turn after engine_send().
+ * 0; -ENOBUFS at the bound, after ops.dropped(); -EAGAIN with catchup above catchup_bytes_max: ops.drained() follows both. */
+MUST_CHECK int engine_push(struct engine_session *s, struct msg *m, bool catchup);
+/* Queues an answer, takes over the caller's reference, and writes at the end of the turn. Too many unread answers close the session. */
+void engine_send(struct engine_session *s, struct msg *m);
+void engine_flush(struct engine_session *s);
+/* ops.turn() at the end of this loop turn. */
+void engine_turn(struct engine_session *s);
+/* ops.due() in delay_ms; 0 = no more. */
+void engine_deadline(struct engine_session *s, uint32_t delay_ms);
+/* Answers that are queued still go out, for a bounded time; events are dropped. */
+void engine_close(struct engine_session *s, enum engine_close_reason reason);
+/* At once: a client that broke the rules. */
+void engine_abort(struct engine_session *s, enum engine_close_reason reason);
+
+#endif
