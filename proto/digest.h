@@ -1,5 +1,6 @@
 /*
- * digest - SHA-256, for ids that are derived from what they name and for keys that must not tell what they stand for.
+ * digest - SHA-256, for ids that are derived from what they name and for keys that must not tell
+ * what they stand for.
  *
  * The only place outside of http and auth that knows the crypto library. Any thread.
  */

@@ -12,7 +12,8 @@ void check_failed(const char *what, const char *file, int line)
                 text[n++] = *what == '"' || *what == '\\' ? '\'' : *what;
         text[n] = '\0';
         fprintf(stderr,
-                "{\"level\":\"error\",\"event\":\"check_failed\",\"what\":\"%s\",\"file\":\"%s\",\"line\":%d}\n",
+                "{\"level\":\"error\",\"event\":\"check_failed\",\"what\":\"%s\",\"file\":\"%s\","
+                "\"line\":%d}\n",
                 text, file, line);
         abort();
 }

@@ -17,8 +17,7 @@
 #define UNUSED(x) ((void)(x))
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
-#define container_of(ptr, type, member)                                                            \
-        ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
+#define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 NORETURN void check_failed(const char *what, const char *file, int line);
 
@@ -35,7 +34,8 @@ void *xrealloc(void *p, size_t n);
 char *xstrdup(const char *s);
 char *xstrndup(const char *s, size_t n);
 
-/* Functions that have a safer twin here do not compile. Their headers come first: a poisoned name may not even be declared. */
+/* Functions that have a safer twin here do not compile. Their headers come first: a poisoned name
+ * may not even be declared. */
 #ifndef TERN_ALLOW_UNSAFE
 #include <stdio.h>
 #include <stdlib.h>

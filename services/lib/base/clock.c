@@ -38,9 +38,10 @@ void clock_iso(int64_t wall_ms, char ret[CLOCK_ISO_TEXT])
         time_t t = (time_t)seconds;
         if (!gmtime_r(&t, &tm) || tm.tm_year < -1900 || tm.tm_year > 8099)
                 tm = (struct tm){.tm_mday = 1, .tm_year = 70};
-        snprintf(ret, CLOCK_ISO_TEXT, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ", (unsigned)(tm.tm_year + 1900) % 10000,
-                (unsigned)(tm.tm_mon + 1) % 100, (unsigned)tm.tm_mday % 100, (unsigned)tm.tm_hour % 100,
-                (unsigned)tm.tm_min % 100, (unsigned)tm.tm_sec % 100, (unsigned)ms % 1000);
+        snprintf(ret, CLOCK_ISO_TEXT, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ",
+                (unsigned)(tm.tm_year + 1900) % 10000, (unsigned)(tm.tm_mon + 1) % 100,
+                (unsigned)tm.tm_mday % 100, (unsigned)tm.tm_hour % 100, (unsigned)tm.tm_min % 100,
+                (unsigned)tm.tm_sec % 100, (unsigned)ms % 1000);
 }
 
 /* Reads exactly count digits. */
@@ -85,7 +86,8 @@ static int parse_zone(const char **p, const char *end, int64_t *offset_s)
         if (sign == 'Z' || sign == 'z')
                 return 0;
         int h, m;
-        if ((sign != '+' && sign != '-') || digits(p, end, 2, &h) < 0 || expect(p, end, ':') < 0 || digits(p, end, 2, &m) < 0 || h > 23 || m > 59)
+        if ((sign != '+' && sign != '-') || digits(p, end, 2, &h) < 0 || expect(p, end, ':') < 0 ||
+                digits(p, end, 2, &m) < 0 || h > 23 || m > 59)
                 return -EINVAL;
         *offset_s = (sign == '-' ? -1 : 1) * (h * 3600 + m * 60);
         return 0;
@@ -96,18 +98,24 @@ int clock_parse_iso(const char *p, size_t n, int64_t *ret_wall_ms)
         const char *end = p + n;
         int year, month, day, hour = 0, minute = 0, second = 0;
         int64_t ms = 0, offset = 0;
-        if (digits(&p, end, 4, &year) < 0 || expect(&p, end, '-') < 0 || digits(&p, end, 2, &month) < 0 || expect(&p, end, '-') < 0 || digits(&p, end, 2, &day) < 0)
+        if (digits(&p, end, 4, &year) < 0 || expect(&p, end, '-') < 0 ||
+                digits(&p, end, 2, &month) < 0 || expect(&p, end, '-') < 0 ||
+                digits(&p, end, 2, &day) < 0)
                 return -EINVAL;
         if (p != end) {
                 if (*p != 'T' && *p != 't' && *p != ' ')
                         return -EINVAL;
                 p++;
-                if (digits(&p, end, 2, &hour) < 0 || expect(&p, end, ':') < 0 || digits(&p, end, 2, &minute) < 0 || expect(&p, end, ':') < 0 || digits(&p, end, 2, &second) < 0)
+                if (digits(&p, end, 2, &hour) < 0 || expect(&p, end, ':') < 0 ||
+                        digits(&p, end, 2, &minute) < 0 || expect(&p, end, ':') < 0 ||
+                        digits(&p, end, 2, &second) < 0)
                         return -EINVAL;
-                if (parse_fraction(&p, end, &ms) < 0 || parse_zone(&p, end, &offset) < 0 || p != end)
+                if (parse_fraction(&p, end, &ms) < 0 || parse_zone(&p, end, &offset) < 0 ||
+                        p != end)
                         return -EINVAL;
         }
-        if (month < 1 || month > 12 || day < 1 || day > 31 || hour > 23 || minute > 59 || second > 60)
+        if (month < 1 || month > 12 || day < 1 || day > 31 || hour > 23 || minute > 59 ||
+                second > 60)
                 return -EINVAL;
         /* A leap second is the second after :59; timegm() would carry it into the next day. */
         bool leap = second == 60;

@@ -33,7 +33,8 @@ static const char *env_get(char **env, const char *name)
 
 static bool parse_bool(const char *text, bool *ret)
 {
-        static const char *const on[] = {"on", "true", "1", "yes"}, *const off[] = {"off", "false", "0", "no"};
+        static const char *const on[] = {"on", "true", "1", "yes"}, *const off[] = {"off", "false",
+                                                                            "0", "no"};
         for (size_t i = 0; i < ARRAY_LEN(on); i++) {
                 if (strcasecmp(text, on[i]) == 0) {
                         *ret = true;
@@ -47,11 +48,13 @@ static bool parse_bool(const char *text, bool *ret)
         return false;
 }
 
-static int read_secret(const struct config_row *row, const char *path, char **ret, struct buf *faults)
+static int read_secret(
+        const struct config_row *row, const char *path, char **ret, struct buf *faults)
 {
         FILE *f = fopen(path, "rb");
         if (!f) {
-                buf_printf(faults, "%s is %s, which cannot be read: %s\n", row->env, path, strerror(errno));
+                buf_printf(faults, "%s is %s, which cannot be read: %s\n", row->env, path,
+                        strerror(errno));
                 return -EINVAL;
         }
         struct buf b = BUF_EMPTY;
@@ -63,8 +66,11 @@ static int read_secret(const struct config_row *row, const char *path, char **re
         if (b.n > 0 && b.p[b.n - 1] == '\r')
                 b.n--;
         if (b.n < row->min || b.n > row->max || memchr(b.p, '\0', b.n)) {
-                buf_printf(faults, "%s is %s, which holds %zu bytes; it has to hold %llu to %llu bytes of text\n", row->env, path, b.n,
-                        (unsigned long long)row->min, (unsigned long long)row->max);
+                buf_printf(faults,
+                        "%s is %s, which holds %zu bytes; it has to hold %llu to %llu bytes of "
+                        "text\n",
+                        row->env, path, b.n, (unsigned long long)row->min,
+                        (unsigned long long)row->max);
                 buf_done(&b);
                 return -EINVAL;
         }
@@ -74,11 +80,13 @@ static int read_secret(const struct config_row *row, const char *path, char **re
 
 static void fault_range(const struct config_row *row, const char *text, struct buf *faults)
 {
-        buf_printf(faults, "%s is \"%s\", it has to be a whole number from %llu to %llu (%s)\n", row->env, text,
-                (unsigned long long)row->min, (unsigned long long)row->max, row->unit);
+        buf_printf(faults, "%s is \"%s\", it has to be a whole number from %llu to %llu (%s)\n",
+                row->env, text, (unsigned long long)row->min, (unsigned long long)row->max,
+                row->unit);
 }
 
-static int parse_value(const struct config_group *g, const struct config_row *row, const char *text, struct buf *faults)
+static int parse_value(const struct config_group *g, const struct config_row *row, const char *text,
+        struct buf *faults)
 {
         void *field = field_of(g, row);
         uint64_t v;
@@ -103,12 +111,16 @@ static int parse_value(const struct config_group *g, const struct config_row *ro
         case CONFIG_LIST: {
                 size_t n = strlen(text);
                 if (n < row->min || n > row->max) {
-                        buf_printf(faults, "%s is %zu bytes long, it has to be %llu to %llu bytes (%s)\n", row->env, n,
-                                (unsigned long long)row->min, (unsigned long long)row->max, row->unit);
+                        buf_printf(faults,
+                                "%s is %zu bytes long, it has to be %llu to %llu bytes (%s)\n",
+                                row->env, n, (unsigned long long)row->min,
+                                (unsigned long long)row->max, row->unit);
                         return -EINVAL;
                 }
-                if (row->type == CONFIG_STR && strchr(row->unit, '|') && !config_is_choice(row->unit, text)) {
-                        buf_printf(faults, "%s is \"%s\", it has to be one of %s\n", row->env, text, row->unit);
+                if (row->type == CONFIG_STR && strchr(row->unit, '|') &&
+                        !config_is_choice(row->unit, text)) {
+                        buf_printf(faults, "%s is \"%s\", it has to be one of %s\n", row->env, text,
+                                row->unit);
                         return -EINVAL;
                 }
                 set_text(field, xstrdup(text));
@@ -155,25 +167,31 @@ static bool known(const struct config_group *groups, size_t count, struct slice 
         return false;
 }
 
-/* Kubernetes puts the addresses of services into the environment of each pod: a service named tern-kafka gives
- * TERN_KAFKA_PORT=tcp://10.0.0.1:9092, TERN_KAFKA_PORT_9092_TCP_ADDR, TERN_KAFKA_SERVICE_HOST and more. */
+/* Kubernetes puts the addresses of services into the environment of each pod: a service named
+ * tern-kafka gives TERN_KAFKA_PORT=tcp://10.0.0.1:9092, TERN_KAFKA_PORT_9092_TCP_ADDR,
+ * TERN_KAFKA_SERVICE_HOST and more. */
 static bool is_service_link(struct slice name, const char *value)
 {
-        return slice_starts(slice_str(value), "tcp://") || slice_starts(slice_str(value), "udp://") ||
-               memmem(name.p, name.n, "_SERVICE_HOST", 13) || memmem(name.p, name.n, "_SERVICE_PORT", 13) ||
-               memmem(name.p, name.n, "_TCP_", 5) || memmem(name.p, name.n, "_UDP_", 5);
+        return slice_starts(slice_str(value), "tcp://") ||
+               slice_starts(slice_str(value), "udp://") ||
+               memmem(name.p, name.n, "_SERVICE_HOST", 13) ||
+               memmem(name.p, name.n, "_SERVICE_PORT", 13) || memmem(name.p, name.n, "_TCP_", 5) ||
+               memmem(name.p, name.n, "_UDP_", 5);
 }
 
 static void add_passthrough(struct config_result *r, struct slice name, const char *value)
 {
         struct buf prop = BUF_EMPTY;
         for (size_t i = strlen(KAFKA_PREFIX); i < name.n; i++)
-                buf_add_char(&prop, name.p[i] == '_' ? '.' : (char)tolower((unsigned char)name.p[i]));
+                buf_add_char(
+                        &prop, name.p[i] == '_' ? '.' : (char)tolower((unsigned char)name.p[i]));
         r->kafka = xrealloc(r->kafka, (r->kafka_count + 1) * sizeof(*r->kafka));
-        r->kafka[r->kafka_count++] = (struct config_passthrough){buf_take(&prop, NULL), xstrdup(value)};
+        r->kafka[r->kafka_count++] =
+                (struct config_passthrough){buf_take(&prop, NULL), xstrdup(value)};
 }
 
-static void sort_environment(const struct config_group *groups, size_t count, char **env, struct config_result *r)
+static void sort_environment(
+        const struct config_group *groups, size_t count, char **env, struct config_result *r)
 {
         for (char **e = env; *e; e++) {
                 const char *eq = strchr(*e, '=');
@@ -185,11 +203,13 @@ static void sort_environment(const struct config_group *groups, size_t count, ch
                 if (slice_starts(name, KAFKA_PREFIX) && name.n > strlen(KAFKA_PREFIX))
                         add_passthrough(r, name, eq + 1);
                 else
-                        buf_printf(&r->warnings, "%.*s is no setting of this program\n", SLICE_ARG(name));
+                        buf_printf(&r->warnings, "%.*s is no setting of this program\n",
+                                SLICE_ARG(name));
         }
 }
 
-int config_load(const struct config_group *groups, size_t count, char **env, struct config_result *ret)
+int config_load(
+        const struct config_group *groups, size_t count, char **env, struct config_result *ret)
 {
         *ret = (struct config_result){0};
         for (size_t g = 0; g < count; g++) {
@@ -238,7 +258,8 @@ void config_free(const struct config_group *groups, size_t count)
 static void add_range(const struct config_row *row, struct buf *out)
 {
         if (row->type == CONFIG_U32 || row->type == CONFIG_U64)
-                buf_printf(out, "%llu to %llu %s", (unsigned long long)row->min, (unsigned long long)row->max, row->unit);
+                buf_printf(out, "%llu to %llu %s", (unsigned long long)row->min,
+                        (unsigned long long)row->max, row->unit);
         else if (row->type == CONFIG_BOOL)
                 buf_add_str(out, "on or off");
         else if (row->type == CONFIG_SECRET)
@@ -259,13 +280,16 @@ void config_help(const struct config_group *groups, size_t count, struct buf *ou
                 }
                 buf_add_char(out, '\n');
         }
-        buf_add_str(out, "Any property of librdkafka: TERN_KAFKA_A_B is a.b, e.g. TERN_KAFKA_BOOTSTRAP_SERVERS.\n");
+        buf_add_str(out, "Any property of librdkafka: TERN_KAFKA_A_B is a.b, e.g. "
+                         "TERN_KAFKA_BOOTSTRAP_SERVERS.\n");
 }
 
 void config_markdown(const struct config_group *groups, size_t count, struct buf *out)
 {
         for (size_t g = 0; g < count; g++) {
-                buf_printf(out, "### %s\n\n| setting | default | values | meaning |\n|---|---|---|---|\n", groups[g].title);
+                buf_printf(out,
+                        "### %s\n\n| setting | default | values | meaning |\n|---|---|---|---|\n",
+                        groups[g].title);
                 for (size_t i = 0; i < groups[g].count; i++) {
                         const struct config_row *row = &groups[g].rows[i];
                         buf_printf(out, "| `%s` | `%s` | ", row->env, row->def);
@@ -318,7 +342,8 @@ bool config_list_next(struct slice *rest, struct slice *ret_item)
         while (rest->n) {
                 ptrdiff_t comma = slice_find(*rest, ',');
                 struct slice item = slice_of(rest->p, comma < 0 ? rest->n : (size_t)comma);
-                *rest = comma < 0 ? slice_from(*rest, rest->n) : slice_from(*rest, (size_t)comma + 1);
+                *rest = comma < 0 ? slice_from(*rest, rest->n)
+                                  : slice_from(*rest, (size_t)comma + 1);
                 while (item.n && isspace((unsigned char)item.p[0]))
                         item = slice_from(item, 1);
                 while (item.n && isspace((unsigned char)item.p[item.n - 1]))

@@ -6,20 +6,22 @@
  *     CONFIG(U32, outbox_bytes_max, "TERN_OUTBOX_BYTES_MAX", "262144", 4096, 16777216, "bytes",
  *            "Unsent bytes one client may queue before it reads on from its cursor.")
  *
- * CONFIG_STRUCT fields and CONFIG_ROW rows are made from the same file (see the macros below). Types:
- *   U32, U64   decimal, min..max         field uint32_t / uint64_t
- *   BOOL       on|off (true false 1 0)   field bool
- *   STR        min..max bytes; a unit like "a|b|c" lists the values;            field char *, owned by the struct
- *   LIST       comma-separated, min..max bytes in all; kept as text; field char *
- *   SECRET     path of a file; its content without the last newline is the value; never printed
- *              field char *; "" = not set
+ * Fields and rows are made from the same file (CONFIG_FIELD_*, CONFIG_ROW below). Types:
+ *
+ *   U32, U64   decimal, min..max; field uint32_t, uint64_t
+ *   BOOL       on|off (true false yes no 1 0); field bool
+ *   STR        min..max bytes; a unit like "a|b|c" lists the values; field char *, owned by the struct
+ *   LIST       comma-separated, min..max bytes in all, kept as text; field char *
+ *   SECRET     path of a file, whose content without the last newline is the value; never printed;
+ *              field char *, "" = not set
+ *
  * A default is text that is read by the same parser as a user's value.
  *
  * config_load() reports every fault at once, each line naming the setting, the value and the range.
  * Environment variables that start with TERN_ and stand in no table are reported as warnings (a
- * platform may inject some), not as faults; the addresses of services that Kubernetes injects are passed over.
- * TERN_KAFKA_* pass through to librdkafka and are
- * collected: TERN_KAFKA_A_B is the property a.b.
+ * platform may inject some), not as faults; the addresses of services that Kubernetes injects are
+ * passed over. TERN_KAFKA_* pass through to librdkafka and are collected: TERN_KAFKA_A_B is the
+ * property a.b.
  */
 #ifndef TERN_BASE_CONFIG_H
 #define TERN_BASE_CONFIG_H

@@ -1,5 +1,6 @@
 /*
- * error - what to do about a failure, the only thing that adapters say about their libraries' errors.
+ * error - what to do about a failure, the only thing that adapters say about their libraries'
+ * errors.
  */
 #ifndef TERN_BASE_ERROR_H
 #define TERN_BASE_ERROR_H

@@ -15,7 +15,8 @@ uint32_t hash_murmur2(struct slice key)
         const unsigned char *p = (const unsigned char *)key.p;
         size_t words = key.n / 4;
         for (size_t i = 0; i < words; i++, p += 4) {
-                uint32_t k = (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+                uint32_t k = (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 |
+                             (uint32_t)p[3] << 24;
                 k *= m;
                 k ^= k >> 24;
                 k *= m;
@@ -271,7 +272,8 @@ bool uuid_valid(struct slice s)
         for (size_t i = 0; i < s.n; i++) {
                 char c = s.p[i];
                 bool dash = i == 8 || i == 13 || i == 18 || i == 23;
-                bool hex = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+                bool hex =
+                        (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
                 if (dash ? c != '-' : !hex)
                         return false;
         }

@@ -26,8 +26,8 @@ uint64_t random_u64(void);
 #define base64_len(n) (((n) + 2) / 3 * 4)
 size_t base64_encode(const void *p, size_t n, char *dst);
 size_t base64url_encode(const void *p, size_t n, char *dst);
-/* Decodes leniently as Node does (either alphabet, padding optional, junk skipped) into dst, which holds at least
- * s.n * 3 / 4 + 3 bytes. Returns the count. */
+/* Decodes leniently as Node does (either alphabet, padding optional, junk skipped) into dst, which
+ * holds at least s.n * 3 / 4 + 3 bytes. Returns the count. */
 size_t base64_decode_lenient(struct slice s, void *dst);
 /* Strict base64url without padding: count, or -1 on any other character or a bad length. */
 ptrdiff_t base64url_decode(struct slice s, void *dst, size_t cap);

@@ -54,7 +54,8 @@ static bool escape(struct scan *s)
                 return false;
         unsigned char c = *s->at++;
         if (c != 'u')
-                return c == '"' || c == '\\' || c == '/' || c == 'b' || c == 'f' || c == 'n' || c == 'r' || c == 't';
+                return c == '"' || c == '\\' || c == '/' || c == 'b' || c == 'f' || c == 'n' ||
+                       c == 'r' || c == 't';
         int v = hex4(s->at, s->end);
         if (v < 0 || (v == 0 && (s->flags & JSON_NO_NUL)))
                 return false;

@@ -38,7 +38,8 @@ static void skip_value(struct scan *s)
                         s->at++;
                         if (depth > 0)
                                 continue;
-                        while (s->at < s->end && !is_space(*s->at) && *s->at != ',' && *s->at != ']' && *s->at != '}')
+                        while (s->at < s->end && !is_space(*s->at) && *s->at != ',' &&
+                                *s->at != ']' && *s->at != '}')
                                 s->at++;
                         return;
                 }
@@ -219,7 +220,8 @@ bool json_decode_string(struct slice v, struct buf *out)
 {
         if (!json_is_string(v))
                 return false;
-        const unsigned char *at = (const unsigned char *)v.p + 1, *end = (const unsigned char *)v.p + v.n - 1;
+        const unsigned char *at = (const unsigned char *)v.p + 1,
+                            *end = (const unsigned char *)v.p + v.n - 1;
         buf_reserve(out, v.n);
         while (at < end) {
                 const unsigned char *from = at;
@@ -243,12 +245,14 @@ bool json_decode_string(struct slice v, struct buf *out)
 bool json_int(struct slice v, int64_t min, int64_t max, int64_t *ret)
 {
         char text[64];
-        if (v.n == 0 || !(v.p[0] == '-' || (v.p[0] >= '0' && v.p[0] <= '9')) || !slice_copy(v, text, sizeof(text)))
+        if (v.n == 0 || !(v.p[0] == '-' || (v.p[0] >= '0' && v.p[0] <= '9')) ||
+                !slice_copy(v, text, sizeof(text)))
                 return false;
         int64_t n;
         if (strpbrk(text, ".eE")) {
                 double d = strtod(text, NULL);
-                if (!(d >= -9007199254740992.0 && d <= 9007199254740992.0) || d != (double)(int64_t)d)
+                if (!(d >= -9007199254740992.0 && d <= 9007199254740992.0) ||
+                        d != (double)(int64_t)d)
                         return false;
                 n = (int64_t)d;
         } else {

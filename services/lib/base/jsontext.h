@@ -1,6 +1,6 @@
 /*
- * jsontext - what the two halves of jsonscan share: a place in a text, white space, hexadecimal digits. Private to
- * base/json*.c.
+ * jsontext - what the two halves of jsonscan share: a place in a text, white space, hexadecimal
+ * digits. Private to base/json*.c.
  */
 #ifndef TERN_BASE_JSONTEXT_H
 #define TERN_BASE_JSONTEXT_H
@@ -37,7 +37,10 @@ static inline int hex4(const unsigned char *p, const unsigned char *end)
                 return -1;
         for (int i = 0; i < 4; i++) {
                 unsigned char c = p[i];
-                int d = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+                int d = c >= '0' && c <= '9'   ? c - '0'
+                        : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                        : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                               : -1;
                 if (d < 0)
                         return -1;
                 v = v << 4 | d;

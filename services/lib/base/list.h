@@ -76,8 +76,7 @@ static inline void list_splice(struct list *to, struct list *from)
 }
 
 #define list_entry(node, type, member) container_of(node, type, member)
-#define list_for_each(it, head)                                                                    \
-        for (struct list *it = (head)->next; it != (head); it = it->next)
+#define list_for_each(it, head) for (struct list *it = (head)->next; it != (head); it = it->next)
 /* The element under the iterator may be removed (and freed) in the body. */
 #define list_for_each_safe(it, head)                                                               \
         for (struct list *it = (head)->next, *it##_next = it->next; it != (head);                  \

@@ -53,7 +53,8 @@ static void add_value(struct buf *b, struct slice s)
         buf_done(&clean);
 }
 
-void log_write(struct log *lg, enum log_level level, const char *event, const struct log_field *fields)
+void log_write(
+        struct log *lg, enum log_level level, const char *event, const struct log_field *fields)
 {
         static const char *const names[] = {"error", "warn", "info", "debug"};
         if (!log_on(lg, level))

@@ -34,20 +34,22 @@ struct log *log_new(const char *svc, const char *instance, enum log_level level,
 struct log *log_free(struct log *lg);
 bool log_on(const struct log *lg, enum log_level level);
 /* fields ends with a key of NULL. Invalid UTF-8 in a value is escaped. lg may be NULL (silent). */
-void log_write(struct log *lg, enum log_level level, const char *event,
-        const struct log_field *fields);
+void log_write(
+        struct log *lg, enum log_level level, const char *event, const struct log_field *fields);
 
+/* The empty field that ends the list is added before the event is told from the fields, so that none of these is ever given
+ * an empty list of arguments. */
 #define LOG_AT(lg, level, event, ...)                                                              \
-        log_write((lg), (level), (event),                                                          \
-                (const struct log_field[]){__VA_ARGS__ __VA_OPT__(,)(struct log_field){0}})
-#define log_error(lg, event, ...) LOG_AT(lg, LOG_LEVEL_ERROR, event, __VA_ARGS__)
-#define log_warn(lg, event, ...) LOG_AT(lg, LOG_LEVEL_WARN, event, __VA_ARGS__)
-#define log_info(lg, event, ...) LOG_AT(lg, LOG_LEVEL_INFO, event, __VA_ARGS__)
+        log_write((lg), (level), (event), (const struct log_field[]){__VA_ARGS__})
+#define LOG_END ((struct log_field){0})
+#define log_error(lg, ...) LOG_AT(lg, LOG_LEVEL_ERROR, __VA_ARGS__, LOG_END)
+#define log_warn(lg, ...) LOG_AT(lg, LOG_LEVEL_WARN, __VA_ARGS__, LOG_END)
+#define log_info(lg, ...) LOG_AT(lg, LOG_LEVEL_INFO, __VA_ARGS__, LOG_END)
 /* Arguments are not evaluated when debug is off. */
-#define log_debug(lg, event, ...)                                                                  \
+#define log_debug(lg, ...)                                                                         \
         do {                                                                                       \
                 if (log_on((lg), LOG_LEVEL_DEBUG))                                                 \
-                        LOG_AT(lg, LOG_LEVEL_DEBUG, event, __VA_ARGS__);                           \
+                        LOG_AT(lg, LOG_LEVEL_DEBUG, __VA_ARGS__, LOG_END);                         \
         } while (0)
 
 #endif

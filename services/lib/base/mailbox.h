@@ -23,8 +23,8 @@ struct mail {
 
 struct mailbox; /* opaque: mutex, list, wake */
 
-/* wake may be NULL (the owner waits with mailbox_wait). wake runs on the poster's thread, under the box's lock: it may
- * not post. */
+/* wake may be NULL (the owner waits with mailbox_wait). wake runs on the poster's thread, under the
+ * box's lock: it may not post. */
 struct mailbox *mailbox_new(void (*wake)(void *arg), void *arg);
 /* The box must be empty and closed. NULL is fine; returns NULL. */
 struct mailbox *mailbox_free(struct mailbox *mb);
@@ -32,8 +32,8 @@ struct mailbox *mailbox_free(struct mailbox *mb);
 MUST_CHECK bool mailbox_post(struct mailbox *mb, struct mail *m);
 /* Owner: takes all and runs each in order; returns how many. */
 size_t mailbox_run(struct mailbox *mb);
-/* Owner, for plain threads: waits until a message is there, the box is closed, or timeout_ms (-1 for
- * ever) passed; then runs all. False once closed and empty. */
+/* Owner, for plain threads: waits until a message is there, the box is closed, or timeout_ms (-1
+ * for ever) passed; then runs all. False once closed and empty. */
 bool mailbox_wait(struct mailbox *mb, int timeout_ms);
 /* As above, but takes one message only: for pools in which several threads wait on one box. */
 bool mailbox_wait_one(struct mailbox *mb, int timeout_ms);

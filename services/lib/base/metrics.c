@@ -13,21 +13,23 @@ struct row {
 };
 
 static const struct row rows[METRIC_COUNT] = {
-#define METRIC(kind, id, name, services, label, values, help) [M_##id] = {kind, name, services, label, values, help},
+#define METRIC(kind, id, name, services, label, values, help)                                      \
+        [M_##id] = {kind, name, services, label, values, help},
 #include "base/metrics.def"
 };
 
 /* Upper bounds in nanoseconds, and as plain counts. */
-static const int64_t seconds_bounds[] = {
-        100000, 250000, 500000, 1000000, 2500000, 5000000, 10000000, 25000000, 50000000, 100000000, 250000000,
-        500000000, 1000000000, 2500000000, 5000000000, 10000000000, 30000000000, 60000000000};
-static const int64_t counts_bounds[] = {1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 25000, 50000, 100000, 250000, 1000000};
+static const int64_t seconds_bounds[] = {100000, 250000, 500000, 1000000, 2500000, 5000000,
+        10000000, 25000000, 50000000, 100000000, 250000000, 500000000, 1000000000, 2500000000,
+        5000000000, 10000000000, 30000000000, 60000000000};
+static const int64_t counts_bounds[] = {1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000,
+        25000, 50000, 100000, 250000, 1000000};
 #define BUCKETS 18
 _Static_assert(ARRAY_LEN(seconds_bounds) == BUCKETS, "one table of buckets");
 _Static_assert(ARRAY_LEN(counts_bounds) == BUCKETS, "one table of buckets");
 
 struct cell {
-        _Atomic int64_t value;              /* counter, gauge; histogram: sum */
+        _Atomic int64_t value; /* counter, gauge; histogram: sum */
         _Atomic uint64_t buckets[BUCKETS + 1];
         int64_t (*_Atomic fn)(void *); /* stored after arg */
         void *arg;
@@ -133,7 +135,8 @@ int metrics_label(enum metric_id id, const char *value)
         return -1;
 }
 
-void metrics_gauge_fn(struct metrics *m, enum metric_id id, unsigned label, int64_t (*fn)(void *), void *arg)
+void metrics_gauge_fn(
+        struct metrics *m, enum metric_id id, unsigned label, int64_t (*fn)(void *), void *arg)
 {
         if (!m)
                 return;
@@ -159,7 +162,8 @@ static void add_labels(struct buf *out, const struct row *r, unsigned label, con
         buf_add_char(out, '}');
 }
 
-static void render_histogram(const struct metrics *m, enum metric_id id, unsigned label, struct buf *out)
+static void render_histogram(
+        const struct metrics *m, enum metric_id id, unsigned label, struct buf *out)
 {
         const struct row *r = &rows[id];
         const struct cell *c = cell_of(m, id, label);
@@ -195,7 +199,8 @@ void metrics_render(struct metrics *m, struct buf *out)
                 const struct row *r = &rows[i];
                 if (!(r->services & m->services))
                         continue;
-                buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", r->name, r->help, r->name, types[r->kind]);
+                buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", r->name, r->help, r->name,
+                        types[r->kind]);
                 for (unsigned label = 0; label < m->labels[i]; label++) {
                         if (r->kind == SECONDS || r->kind == COUNTS) {
                                 render_histogram(m, (enum metric_id)i, label, out);
@@ -203,7 +208,8 @@ void metrics_render(struct metrics *m, struct buf *out)
                         }
                         buf_add_str(out, r->name);
                         add_labels(out, r, label, NULL);
-                        buf_printf(out, " %lld\n", (long long)metrics_get(m, (enum metric_id)i, label));
+                        buf_printf(out, " %lld\n",
+                                (long long)metrics_get(m, (enum metric_id)i, label));
                 }
         }
 }

@@ -35,7 +35,8 @@ struct metrics; /* opaque */
 
 struct metrics *metrics_new(unsigned service_mask);
 struct metrics *metrics_free(struct metrics *m);
-/* label: index into the row's values, 0 when it has none. m may be NULL everywhere: nothing happens. */
+/* label: index into the row's values, 0 when it has none. m may be NULL everywhere: nothing
+ * happens. */
 void metrics_add(struct metrics *m, enum metric_id id, unsigned label, int64_t n);
 void metrics_set(struct metrics *m, enum metric_id id, unsigned label, int64_t v);
 /* Histogram of seconds: value in nanoseconds. Histogram of counts: the count. */

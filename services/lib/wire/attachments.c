@@ -6,9 +6,9 @@
 struct sio_assembly {
         struct sio_packet packet; /* its slices lie in held */
         size_t bytes_max;
-        struct buf held;    /* namespace, payload, then what has come of the attachments */
-        uint32_t come;      /* < packet.attachments until it is finished */
-        struct slice at[];  /* packet.attachments; p is set when all have come, n as they come */
+        struct buf held;   /* namespace, payload, then what has come of the attachments */
+        uint32_t come;     /* < packet.attachments until it is finished */
+        struct slice at[]; /* packet.attachments; p is set when all have come, n as they come */
 };
 
 int sio_assembly_new(const struct sio_packet *p, size_t bytes_max, struct sio_assembly **ret)

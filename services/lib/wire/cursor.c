@@ -79,7 +79,8 @@ int cursor_parse(struct slice text, size_t slots, uint32_t *ret_epoch, int64_t *
 
 size_t cursor_sse_encode(const uint32_t epoch[2], const int64_t offset[2], char *dst)
 {
-        int n = snprintf(dst, 128, "1.%u.%lld.%u.%lld", epoch[0], (long long)offset[0], epoch[1], (long long)offset[1]);
+        int n = snprintf(dst, 128, "1.%u.%lld.%u.%lld", epoch[0], (long long)offset[0], epoch[1],
+                (long long)offset[1]);
         return (size_t)n;
 }
 
@@ -93,8 +94,11 @@ int cursor_sse_parse(struct slice text, uint32_t ret_epoch[2], int64_t ret_offse
                 if ((dot < 0) != (i == 4))
                         return -EINVAL;
                 struct slice part = slice_of(text.p, dot < 0 ? text.n : (size_t)dot);
-                uint64_t max = i == 0 ? VERSION : i % 2 ? CURSOR_EPOCH_MAX : (uint64_t)CURSOR_OFFSET_MAX;
-                if (!slice_to_u64(part, max, &v[i]) || ((i == 0 || i % 2 == 1) && v[i] == 0) || (part.n > 1 && part.p[0] == '0'))
+                uint64_t max = i == 0  ? VERSION
+                               : i % 2 ? CURSOR_EPOCH_MAX
+                                       : (uint64_t)CURSOR_OFFSET_MAX;
+                if (!slice_to_u64(part, max, &v[i]) || ((i == 0 || i % 2 == 1) && v[i] == 0) ||
+                        (part.n > 1 && part.p[0] == '0'))
                         return -EINVAL;
                 text = dot < 0 ? SLICE_NONE : slice_from(text, (size_t)dot + 1);
         }

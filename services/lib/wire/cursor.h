@@ -1,10 +1,10 @@
 /*
  * cursor - a place in the log as text: what a client keeps and shows when it comes back.
  *
- * Socket.IO: base64url of a version byte, the epoch and the next offsets of all slots as varints; about 110
- * characters for 16 partitions. Event streams: "1.<epoch>.<offset>.<epoch>.<offset>", the user's partition of
- * notifications and broadcasts; short and of characters that need no CORS preflight.
- * A cursor grants nothing, and parsing is strict: one value has one text. Pure.
+ * Socket.IO: base64url of a version byte, the epoch and the next offsets of all slots as varints;
+ * about 110 characters for 16 partitions. Event streams: "1.<epoch>.<offset>.<epoch>.<offset>", the
+ * user's partition of notifications and broadcasts; short and of characters that need no CORS
+ * preflight. A cursor grants nothing, and parsing is strict: one value has one text. Pure.
  */
 #ifndef TERN_WIRE_CURSOR_H
 #define TERN_WIRE_CURSOR_H
@@ -20,7 +20,8 @@
 /* dst holds CURSOR_TEXT_MAX bytes. Returns the length. */
 size_t cursor_encode(uint32_t epoch, const int64_t *vector, size_t slots, char *dst);
 /* 0, or -EINVAL. ret_vector holds slots values. */
-MUST_CHECK int cursor_parse(struct slice text, size_t slots, uint32_t *ret_epoch, int64_t *ret_vector);
+MUST_CHECK int cursor_parse(
+        struct slice text, size_t slots, uint32_t *ret_epoch, int64_t *ret_vector);
 
 /* dst holds 128 bytes. Returns the length. */
 size_t cursor_sse_encode(const uint32_t epoch[2], const int64_t offset[2], char *dst);

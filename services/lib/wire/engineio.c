@@ -28,16 +28,22 @@ bool eio_payload_next(struct slice payload, size_t *at, struct slice *ret_text)
         return true;
 }
 
-void eio_handshake(struct buf *out, struct slice sid, bool may_upgrade, uint32_t ping_interval_ms, uint32_t ping_timeout_ms,
-        uint32_t max_payload)
+void eio_handshake(struct buf *out, struct slice sid, bool may_upgrade, uint32_t ping_interval_ms,
+        uint32_t ping_timeout_ms, uint32_t max_payload)
 {
-        buf_printf(out, "{\"sid\":\"%.*s\",\"upgrades\":[%s],\"pingInterval\":%u,\"pingTimeout\":%u,\"maxPayload\":%u}", SLICE_ARG(sid),
-                may_upgrade ? "\"websocket\"" : "", ping_interval_ms, ping_timeout_ms, max_payload);
+        buf_printf(out,
+                "{\"sid\":\"%.*s\",\"upgrades\":[%s],\"pingInterval\":%u,\"pingTimeout\":%u,"
+                "\"maxPayload\":%u}",
+                SLICE_ARG(sid), may_upgrade ? "\"websocket\"" : "", ping_interval_ms,
+                ping_timeout_ms, max_payload);
 }
 
 static int hex_digit(char c)
 {
-        return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+        return c >= '0' && c <= '9'   ? c - '0'
+               : c >= 'a' && c <= 'f' ? c - 'a' + 10
+               : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                      : -1;
 }
 
 /* Decodes into dst[cap] with a NUL. False if it does not fit or holds a NUL of its own. */
@@ -46,7 +52,8 @@ static bool decode(struct slice s, char *dst, size_t cap)
         size_t n = 0;
         for (size_t i = 0; i < s.n; i++) {
                 char c = s.p[i];
-                if (c == '%' && i + 2 < s.n && hex_digit(s.p[i + 1]) >= 0 && hex_digit(s.p[i + 2]) >= 0) {
+                if (c == '%' && i + 2 < s.n && hex_digit(s.p[i + 1]) >= 0 &&
+                        hex_digit(s.p[i + 2]) >= 0) {
                         c = (char)(hex_digit(s.p[i + 1]) << 4 | hex_digit(s.p[i + 2]));
                         i += 2;
                 }
@@ -91,8 +98,10 @@ void eio_query_parse(struct slice query, struct eio_query *ret)
                 char name[16], value[sizeof(ret->sid)];
                 if (!decode(slice_of(pair.p, eq < 0 ? pair.n : (size_t)eq), name, sizeof(name)))
                         continue;
-                /* What does not fit is no version, no transport, and nobody's sid: "?" is no character of any. */
-                if (!decode(eq < 0 ? SLICE_NONE : slice_from(pair, (size_t)eq + 1), value, sizeof(value)))
+                /* What does not fit is no version, no transport, and nobody's sid: "?" is no
+                 * character of any. */
+                if (!decode(eq < 0 ? SLICE_NONE : slice_from(pair, (size_t)eq + 1), value,
+                            sizeof(value)))
                         slice_copy(SLICE_LIT("?"), value, sizeof(value));
                 take_parameter(ret, &seen, name, value);
         }

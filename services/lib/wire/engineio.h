@@ -1,6 +1,6 @@
 /*
- * engineio - Engine.IO protocol 4 as bytes: packets, polling payloads, the handshake, the query of a
- * request and the table of refusals.
+ * engineio - Engine.IO protocol 4 as bytes: packets, polling payloads, the handshake, the query of
+ * a request and the table of refusals.
  *
  * Source of the facts: the protocol document and the reference implementation (engine.io-parser,
  * engine.io/lib/server.ts). Pure; slices borrow from the input.
@@ -21,16 +21,17 @@ struct eio_packet {
         struct slice data; /* after the type character */
 };
 
-/* One packet's text: of a WebSocket text message, or of a polling payload. False on an empty packet or an unknown type. A binary
- * WebSocket message needs no decoding: its bytes are the data of a message. */
+/* One packet's text: of a WebSocket text message, or of a polling payload. False on an empty packet
+ * or an unknown type. A binary WebSocket message needs no decoding: its bytes are the data of a
+ * message. */
 bool eio_decode(struct slice text, struct eio_packet *ret);
-/* The packets of a polling payload. *at starts at 0. False at the end. A trailing separator gives an empty packet, and so does an
- * empty payload: an error for eio_decode(). */
+/* The packets of a polling payload. *at starts at 0. False at the end. A trailing separator gives
+ * an empty packet, and so does an empty payload: an error for eio_decode(). */
 bool eio_payload_next(struct slice payload, size_t *at, struct slice *ret_text);
 
 /* {"sid":…,"upgrades":[…],"pingInterval":…,"pingTimeout":…,"maxPayload":…}: exactly these keys. */
-void eio_handshake(struct buf *out, struct slice sid, bool may_upgrade, uint32_t ping_interval_ms, uint32_t ping_timeout_ms,
-        uint32_t max_payload);
+void eio_handshake(struct buf *out, struct slice sid, bool may_upgrade, uint32_t ping_interval_ms,
+        uint32_t ping_timeout_ms, uint32_t max_payload);
 
 /* ---- requests ---- */
 
@@ -39,7 +40,8 @@ enum eio_transport { EIO_TRANSPORT_NONE, EIO_TRANSPORT_POLLING, EIO_TRANSPORT_WE
 struct eio_query {
         enum eio_transport transport; /* NONE: absent or not served */
         bool version_4;               /* EIO is exactly "4" */
-        char sid[64];                 /* decoded; "" if absent or empty, "?" if it can be nobody's: too long, given twice */
+        char sid[64]; /* decoded; "" if absent or empty, "?" if it can be nobody's: too long, given
+                         twice */
 };
 /* query: what follows the '?', raw. Never fails; unknown parameters are skipped. */
 void eio_query_parse(struct slice query, struct eio_query *ret);

@@ -29,7 +29,8 @@ static bool take_attachments(struct slice *s, uint32_t most, uint32_t *ret)
                 return false;
         *s = slice_from(*s, 1);
         *ret = (uint32_t)n;
-        /* The reference sends a plain packet when there is nothing to attach, and takes `50-` for an error. */
+        /* The reference sends a plain packet when there is nothing to attach, and takes `50-` for
+         * an error. */
         return n > 0;
 }
 
@@ -90,7 +91,8 @@ bool sio_decode(struct slice text, uint32_t attachments_max, struct sio_packet *
                 return false;
         struct sio_packet p = {.type = (enum sio_type)(text.p[0] - '0'), .ack_id = -1};
         struct slice s = slice_from(text, 1);
-        if ((p.type == SIO_BINARY_EVENT || p.type == SIO_BINARY_ACK) && !take_attachments(&s, attachments_max, &p.attachments))
+        if ((p.type == SIO_BINARY_EVENT || p.type == SIO_BINARY_ACK) &&
+                !take_attachments(&s, attachments_max, &p.attachments))
                 return false;
         if (!take_nsp(&s, &p.nsp))
                 return false;
@@ -109,7 +111,8 @@ bool sio_decode(struct slice text, uint32_t attachments_max, struct sio_packet *
 
 bool sio_name_reserved(struct slice name)
 {
-        static const char *const reserved[] = {"connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"};
+        static const char *const reserved[] = {"connect", "connect_error", "disconnect",
+                "disconnecting", "newListener", "removeListener"};
         for (size_t i = 0; i < ARRAY_LEN(reserved); i++)
                 if (slice_is(name, reserved[i]))
                         return true;
@@ -158,7 +161,8 @@ bool sio_event_split(struct slice payload, struct slice *ret_name, struct slice 
 
 /* ---- placeholders ---- */
 
-/* What is known of one open object or array. As in JavaScript the last of several members of one name counts. */
+/* What is known of one open object or array. As in JavaScript the last of several members of one
+ * name counts. */
 struct level {
         bool object, marked, num_fits;
 };
@@ -172,7 +176,8 @@ static void note_member(struct level *at, struct slice key, struct slice value, 
                 at->num_fits = json_int(value, 0, (int64_t)count - 1, &k);
 }
 
-/* One pass whatever the nesting: an object's members are noted as they go by, and it is judged at its end. */
+/* One pass whatever the nesting: an object's members are noted as they go by, and it is judged at
+ * its end. */
 bool sio_placeholders_valid(struct slice payload, uint32_t count)
 {
         struct level levels[SIO_DEPTH_MAX];
@@ -213,7 +218,8 @@ static void start(struct buf *out, char type, struct slice nsp)
         add_nsp(out, nsp);
 }
 
-static void start_binary(struct buf *out, char plain, char binary, size_t attachments, struct slice nsp)
+static void start_binary(
+        struct buf *out, char plain, char binary, size_t attachments, struct slice nsp)
 {
         if (attachments == 0) {
                 start(out, plain, nsp);
@@ -235,7 +241,8 @@ void sio_encode_connect(struct buf *out, struct slice nsp, struct slice sid, str
         buf_add_char(out, '}');
 }
 
-void sio_encode_connect_error(struct buf *out, struct slice nsp, struct slice message, struct slice data_json)
+void sio_encode_connect_error(
+        struct buf *out, struct slice nsp, struct slice message, struct slice data_json)
 {
         start(out, '4', nsp);
         buf_add_str(out, "{\"message\":");
@@ -252,8 +259,8 @@ void sio_encode_disconnect(struct buf *out, struct slice nsp)
         start(out, '1', nsp);
 }
 
-void sio_encode_event(struct buf *out, struct slice nsp, struct slice name, struct slice args, struct slice cursor, size_t attachments,
-        int64_t ack_id)
+void sio_encode_event(struct buf *out, struct slice nsp, struct slice name, struct slice args,
+        struct slice cursor, size_t attachments, int64_t ack_id)
 {
         start_binary(out, '2', '5', attachments, nsp);
         if (ack_id >= 0)
@@ -272,7 +279,8 @@ void sio_encode_event(struct buf *out, struct slice nsp, struct slice name, stru
         buf_add_char(out, ']');
 }
 
-void sio_encode_ack(struct buf *out, struct slice nsp, int64_t ack_id, struct slice args, size_t attachments)
+void sio_encode_ack(
+        struct buf *out, struct slice nsp, int64_t ack_id, struct slice args, size_t attachments)
 {
         start_binary(out, '3', '6', attachments, nsp);
         buf_add_i64(out, ack_id);

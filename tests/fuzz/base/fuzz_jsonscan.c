@@ -1,6 +1,7 @@
 /*
- * JSON: the validator, and looks into text whether it is valid or not. Valid text stays valid when compacted, every look
- * agrees with every other, and no bound of depth or flag makes a refused text accepted.
+ * JSON: the validator, and looks into text whether it is valid or not. Valid text stays valid when
+ * compacted, every look agrees with every other, and no bound of depth or flag makes a refused text
+ * accepted.
  */
 #include "base/jsonscan.h"
 #include "base/utf8.h"
@@ -81,7 +82,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
         struct slice text = slice_of((const char *)data, size), v;
         bool valid = json_check(text, JSON_DEPTH, 0);
-        if (json_check(text, JSON_DEPTH, JSON_NO_NUL | JSON_NO_SURROGATES) || json_check(text, JSON_DEPTH / 2, 0))
+        if (json_check(text, JSON_DEPTH, JSON_NO_NUL | JSON_NO_SURROGATES) ||
+                json_check(text, JSON_DEPTH / 2, 0))
                 CHECK(valid);
         if (valid)
                 look_at_valid(text);

@@ -1,4 +1,5 @@
-/* Cursors from clients: the first byte gives the number of slots, 0 an event stream's id. What is accepted has no other text. */
+/* Cursors from clients: the first byte gives the number of slots, 0 an event stream's id. What is
+ * accepted has no other text. */
 #include "wire/cursor.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -25,7 +26,8 @@ static void read_pair(struct slice text)
         if (cursor_sse_parse(text, epoch, offset) < 0)
                 return;
         for (int i = 0; i < 2; i++)
-                CHECK(epoch[i] >= 1 && epoch[i] <= CURSOR_EPOCH_MAX && offset[i] >= 0 && offset[i] <= CURSOR_OFFSET_MAX);
+                CHECK(epoch[i] >= 1 && epoch[i] <= CURSOR_EPOCH_MAX && offset[i] >= 0 &&
+                        offset[i] <= CURSOR_OFFSET_MAX);
         size_t n = cursor_sse_encode(epoch, offset, again);
         CHECK(slice_eq(slice_of(again, n), text));
 }

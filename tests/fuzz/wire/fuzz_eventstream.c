@@ -1,6 +1,7 @@
 /*
- * Event-stream blocks, read back by the standard's rules: whatever the name, id and data hold (separated by 0xff in the
- * input), a parser must see exactly one event, with that data but for its line ends.
+ * Event-stream blocks, read back by the standard's rules: whatever the name, id and data hold
+ * (separated by 0xff in the input), a parser must see exactly one event, with that data but for its
+ * line ends.
  */
 #include "base/check.h"
 #include "wire/eventstream.h"
@@ -97,7 +98,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
         struct slice rest = slice_of(size ? (const char *)bytes : "", size);
         struct slice event = cut(&rest), id = cut(&rest), data = rest;
-        struct buf stream = BUF_EMPTY, want = normal(data), type = without_line_ends(event), place = without_line_ends(id);
+        struct buf stream = BUF_EMPTY, want = normal(data), type = without_line_ends(event),
+                   place = without_line_ends(id);
         eventstream_comment(&stream, "hb");
         eventstream_block(&stream, event, id, data);
         struct seen s = read_stream(buf_slice(&stream));

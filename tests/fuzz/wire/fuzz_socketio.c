@@ -1,6 +1,7 @@
 /*
- * Socket.IO packets from the wire. The input is a sequence as a connection delivers it: text and, after a byte 0x00 or
- * 0x01, attachments or further text. What is accepted must be writable again, and be read the same.
+ * Socket.IO packets from the wire. The input is a sequence as a connection delivers it: text and,
+ * after a byte 0x00 or 0x01, attachments or further text. What is accepted must be writable again,
+ * and be read the same.
  */
 #include "base/jsonscan.h"
 #include "base/utf8.h"
@@ -20,14 +21,16 @@ static void same_event_again(const struct sio_packet *p)
                 buf_add_slice(&decoded, name);
         CHECK(utf8_valid(buf_slice(&decoded)));
         CHECK(!sio_name_reserved(buf_slice(&decoded)));
-        sio_encode_event(&text, p->nsp, buf_slice(&decoded), args, SLICE_NONE, p->attachments, p->ack_id);
+        sio_encode_event(
+                &text, p->nsp, buf_slice(&decoded), args, SLICE_NONE, p->attachments, p->ack_id);
         /* On polling a separator would cut the packet in two. */
         CHECK(slice_find(buf_slice(&text), '\x1e') < 0);
         struct sio_packet again;
         struct slice name_again, args_again;
         CHECK(sio_decode(slice_from(buf_slice(&text), 1), 10, &again));
         CHECK(sio_event_split(again.payload, &name_again, &args_again));
-        CHECK(again.type == p->type && again.ack_id == p->ack_id && again.attachments == p->attachments);
+        CHECK(again.type == p->type && again.ack_id == p->ack_id &&
+                again.attachments == p->attachments);
         CHECK(slice_eq(again.nsp, p->nsp) && slice_eq(args_again, args));
         buf_done(&text);
         buf_done(&decoded);

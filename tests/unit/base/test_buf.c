@@ -54,7 +54,8 @@ static void a_json_string_escapes_what_must_be_escaped(void **state)
         UNUSED(state);
         struct buf b = BUF_EMPTY;
         buf_add_json_str(&b, SLICE_LIT("a\"b\\c\n\r\t\b\f\x01\x1e/\xc3\xa9\0z"));
-        assert_string_equal(buf_cstr(&b), "\"a\\\"b\\\\c\\n\\r\\t\\b\\f\\u0001\\u001e/\xc3\xa9\\u0000z\"");
+        assert_string_equal(
+                buf_cstr(&b), "\"a\\\"b\\\\c\\n\\r\\t\\b\\f\\u0001\\u001e/\xc3\xa9\\u0000z\"");
         buf_reset(&b);
         buf_add_json_str(&b, SLICE_NONE);
         assert_string_equal(buf_cstr(&b), "\"\"");

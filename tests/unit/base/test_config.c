@@ -1,4 +1,5 @@
-/* Settings from an environment: defaults, faults, secrets, pass-through, and the texts for people. */
+/* Settings from an environment: defaults, faults, secrets, pass-through, and the texts for people.
+ */
 #include "base/config.h"
 
 #include <setjmp.h>
@@ -13,15 +14,15 @@ struct settings {
         char *name, *mode, *list, *secret;
 };
 
-static const struct config_row rows[] = {
-        CONFIG_ROW(struct settings, U32, port, "TERN_T_PORT", "3006", 1, 65535, "port", "Where to listen.")
-        CONFIG_ROW(struct settings, U64, bytes, "TERN_T_BYTES", "5000000000", 0, 9000000000, "bytes", "How much.")
-        CONFIG_ROW(struct settings, BOOL, on, "TERN_T_ON", "off", 0, 0, "", "Whether.")
-        CONFIG_ROW(struct settings, STR, name, "TERN_T_NAME", "n", 1, 4, "bytes of a name", "Who.")
-        CONFIG_ROW(struct settings, STR, mode, "TERN_T_MODE", "a", 0, 16, "a|b|c", "How.")
-        CONFIG_ROW(struct settings, LIST, list, "TERN_T_LIST", "", 0, 64, "list", "Which.")
-        CONFIG_ROW(struct settings, SECRET, secret, "TERN_T_SECRET_FILE", "", 4, 64, "", "What nobody sees.")
-};
+static const struct config_row rows[] = {CONFIG_ROW(struct settings, U32, port, "TERN_T_PORT",
+        "3006", 1, 65535, "port", "Where to listen.") CONFIG_ROW(struct settings, U64, bytes,
+        "TERN_T_BYTES", "5000000000", 0, 9000000000, "bytes",
+        "How much.") CONFIG_ROW(struct settings, BOOL, on, "TERN_T_ON", "off", 0, 0, "", "Whether.")
+                CONFIG_ROW(struct settings, STR, name, "TERN_T_NAME", "n", 1, 4, "bytes of a name",
+                        "Who.") CONFIG_ROW(struct settings, STR, mode, "TERN_T_MODE", "a", 0, 16,
+                        "a|b|c", "How.") CONFIG_ROW(struct settings, LIST, list, "TERN_T_LIST", "",
+                        0, 64, "list", "Which.") CONFIG_ROW(struct settings, SECRET, secret,
+                        "TERN_T_SECRET_FILE", "", 4, 64, "", "What nobody sees.")};
 
 static struct settings s;
 static const struct config_group group = {"Test", rows, ARRAY_LEN(rows), &s};
@@ -60,7 +61,8 @@ static void every_default_is_valid_and_in_force(void **state)
 static void the_environment_wins(void **state)
 {
         UNUSED(state);
-        const char *const env[] = {"HOME=/", "TERN_T_PORT=1", "TERN_T_BYTES=0", "TERN_T_ON=True", "TERN_T_NAME=abcd", "TERN_T_MODE=c", "TERN_T_LIST=x,y", NULL};
+        const char *const env[] = {"HOME=/", "TERN_T_PORT=1", "TERN_T_BYTES=0", "TERN_T_ON=True",
+                "TERN_T_NAME=abcd", "TERN_T_MODE=c", "TERN_T_LIST=x,y", NULL};
         struct config_result r;
         assert_int_equal(load(env, &r), 0);
         assert_true(s.port == 1 && s.bytes == 0 && s.on);
@@ -81,7 +83,8 @@ static unsigned lines(const struct buf *b)
 static void all_faults_are_told_at_once(void **state)
 {
         UNUSED(state);
-        const char *const env[] = {"TERN_T_PORT=70000", "TERN_T_BYTES=-1", "TERN_T_ON=maybe", "TERN_T_NAME=", "TERN_T_MODE=d", "TERN_T_SECRET_FILE=/nonexistent/x", NULL};
+        const char *const env[] = {"TERN_T_PORT=70000", "TERN_T_BYTES=-1", "TERN_T_ON=maybe",
+                "TERN_T_NAME=", "TERN_T_MODE=d", "TERN_T_SECRET_FILE=/nonexistent/x", NULL};
         struct config_result r;
         assert_true(load(env, &r) < 0);
         assert_int_equal(lines(&r.faults), 6);
@@ -97,7 +100,8 @@ static void all_faults_are_told_at_once(void **state)
 static void numbers_with_anything_around_them_are_faults(void **state)
 {
         UNUSED(state);
-        static const char *const bad[] = {"TERN_T_PORT=", "TERN_T_PORT= 1", "TERN_T_PORT=1 ", "TERN_T_PORT=0x1", "TERN_T_PORT=1e3", "TERN_T_PORT=0",
+        static const char *const bad[] = {"TERN_T_PORT=", "TERN_T_PORT= 1", "TERN_T_PORT=1 ",
+                "TERN_T_PORT=0x1", "TERN_T_PORT=1e3", "TERN_T_PORT=0",
                 "TERN_T_PORT=99999999999999999999999"};
         for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
                 const char *const env[] = {bad[i], NULL};
@@ -150,7 +154,8 @@ static void a_secret_is_the_content_of_its_file(void **state)
 static void kafka_properties_pass_through(void **state)
 {
         UNUSED(state);
-        const char *const env[] = {"TERN_KAFKA_BOOTSTRAP_SERVERS=k:9092", "TERN_KAFKA_SASL_PASSWORD=x=y", NULL};
+        const char *const env[] = {
+                "TERN_KAFKA_BOOTSTRAP_SERVERS=k:9092", "TERN_KAFKA_SASL_PASSWORD=x=y", NULL};
         struct config_result r;
         assert_int_equal(load(env, &r), 0);
         assert_int_equal(r.kafka_count, 2);
@@ -164,7 +169,8 @@ static void kafka_properties_pass_through(void **state)
 static void unknown_settings_are_warned_of_and_kubernetes_is_not(void **state)
 {
         UNUSED(state);
-        const char *const env[] = {"TERN_T_PROT=1", "TERN", "TERNARY=1", "TERN_KAFKA_PORT=tcp://10.0.0.1:9092", "TERN_KAFKA_PORT_9092_TCP_ADDR=10.0.0.1",
+        const char *const env[] = {"TERN_T_PROT=1", "TERN", "TERNARY=1",
+                "TERN_KAFKA_PORT=tcp://10.0.0.1:9092", "TERN_KAFKA_PORT_9092_TCP_ADDR=10.0.0.1",
                 "TERN_KAFKA_SERVICE_HOST=10.0.0.1", "TERN_MESSAGING_SERVICE_PORT_HTTP=3006", NULL};
         struct config_result r;
         assert_int_equal(load(env, &r), 0);

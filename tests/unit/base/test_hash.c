@@ -77,8 +77,8 @@ static void random_numbers_differ(void **state)
 static void base64_follows_the_rfcs_examples(void **state)
 {
         UNUSED(state);
-        static const char *const rows[][2] = {
-                {"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"}, {"foob", "Zm9vYg=="}, {"foobar", "Zm9vYmFy"}};
+        static const char *const rows[][2] = {{"", ""}, {"f", "Zg=="}, {"fo", "Zm8="},
+                {"foo", "Zm9v"}, {"foob", "Zm9vYg=="}, {"foobar", "Zm9vYmFy"}};
         for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
                 char text[16], back[16];
                 size_t n = base64_encode(rows[i][0], strlen(rows[i][0]), text);
@@ -128,7 +128,8 @@ static void uuids_bear_their_version(void **state)
         uuid_v7(1769860800001, b);
         assert_true(uuid_valid(slice_str(a)) && a[14] == '7' && strchr("89ab", a[19]));
         assert_true(strcmp(a, b) < 0);
-        const uint8_t digest[16] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+        const uint8_t digest[16] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+                0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
         uuid_from_digest(digest, a);
         assert_string_equal(a, "ffffffff-ffff-8fff-bfff-ffffffffffff");
 }

@@ -16,9 +16,12 @@ static bool valid(const char *s)
 static void every_kind_of_value_is_valid(void **state)
 {
         UNUSED(state);
-        static const char *const rows[] = {"null", "true", "false", "0", "-0", "10", "-1.5", "1e5", "1E+5", "0.1e-7", "123456789012345678901234567890", "1e400",
-                "\"\"", "\"a\"", "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u00e9\"", "\"\\ud83d\\udc26\"", "\"\\ud800\"", "\"\\u0000\"", "\"\x7f\"", "\"\xe2\x80\xa8\"", "[]", "{}",
-                "[ ]", "{ }", "[[],{},[[]]]", "{\"a\":1,\"a\":2}", "{\"\":[]}", " \t\n\r1 \t\n\r", "[1 , 2]", "{\"a\" : [ null ] , \"b\":{}}"};
+        static const char *const rows[] = {"null", "true", "false", "0", "-0", "10", "-1.5", "1e5",
+                "1E+5", "0.1e-7", "123456789012345678901234567890", "1e400", "\"\"", "\"a\"",
+                "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u00e9\"", "\"\\ud83d\\udc26\"", "\"\\ud800\"",
+                "\"\\u0000\"", "\"\x7f\"", "\"\xe2\x80\xa8\"", "[]", "{}", "[ ]", "{ }",
+                "[[],{},[[]]]", "{\"a\":1,\"a\":2}", "{\"\":[]}", " \t\n\r1 \t\n\r", "[1 , 2]",
+                "{\"a\" : [ null ] , \"b\":{}}"};
         for (size_t i = 0; i < ARRAY_LEN(rows); i++)
                 if (!valid(rows[i]))
                         fail_msg("refused: %s", rows[i]);
@@ -27,10 +30,16 @@ static void every_kind_of_value_is_valid(void **state)
 static void what_the_grammar_lacks_is_invalid(void **state)
 {
         UNUSED(state);
-        static const char *const rows[] = {"", " ", "nul", "nulll", "True", "NaN", "Infinity", "undefined", "+1", "01", "-", "-a", "1.", ".5", "1e", "1e+", "0x1", "1 2",
-                "\"", "\"a", "'a'", "\"\n\"", "\"\x1e\"", "\"\\x\"", "\"\\u12\"", "\"\\u12g4\"", "\"\\", "[", "]", "[1", "[1,", "[1,]", "[,1]", "[1 2]", "{", "}", "{\"a\"",
-                "{\"a\":", "{\"a\":1", "{\"a\":1,", "{\"a\":1,}", "{a:1}", "{1:1}", "{\"a\" 1}", "{\"a\":1 \"b\":2}", "[}", "{]", "[1}", "{\"a\":1]", "[]]", "{}}", "//",
-                "/**/1", "[1]x", "\xef\xbb\xbf" "1", "\v1", "1\f"};
+        static const char *const rows[] = {"", " ", "nul", "nulll", "True", "NaN", "Infinity",
+                "undefined", "+1", "01", "-", "-a", "1.", ".5", "1e", "1e+", "0x1", "1 2", "\"",
+                "\"a", "'a'", "\"\n\"", "\"\x1e\"", "\"\\x\"", "\"\\u12\"", "\"\\u12g4\"", "\"\\",
+                "[", "]", "[1", "[1,", "[1,]", "[,1]", "[1 2]", "{", "}", "{\"a\"",
+                "{\"a\":", "{\"a\":1", "{\"a\":1,", "{\"a\":1,}", "{a:1}", "{1:1}", "{\"a\" 1}",
+                "{\"a\":1 \"b\":2}", "[}", "{]", "[1}", "{\"a\":1]", "[]]", "{}}", "//", "/**/1",
+                "[1]x",
+                ("\xef\xbb\xbf"
+                 "1"),
+                "\v1", "1\f"};
         for (size_t i = 0; i < ARRAY_LEN(rows); i++)
                 if (valid(rows[i]))
                         fail_msg("accepted: %s", rows[i]);
@@ -42,7 +51,8 @@ static void what_the_grammar_lacks_is_invalid(void **state)
 static void every_cut_of_a_valid_text_is_invalid(void **state)
 {
         UNUSED(state);
-        static const char text[] = "{\"a\\u00e9\":[1.5e+3,true,null,\"\xf0\x9f\x90\xa6\",{\"b\":{}}]}";
+        static const char text[] =
+                "{\"a\\u00e9\":[1.5e+3,true,null,\"\xf0\x9f\x90\xa6\",{\"b\":{}}]}";
         assert_true(valid(text));
         for (size_t n = 0; n < sizeof(text) - 1; n++) {
                 /* A copy of exactly n bytes, so that a read past the end is seen. */
@@ -69,8 +79,9 @@ static void bytes_that_are_no_text_are_invalid(void **state)
 static void flags_refuse_what_cannot_be_stored(void **state)
 {
         UNUSED(state);
-        struct slice nul = SLICE_LIT("[\"a\\u0000b\"]"), lone = SLICE_LIT("{\"\\ud800\":1}"), low = SLICE_LIT("\"\\udc00\""),
-                     twice = SLICE_LIT("\"\\ud800\\ud800\""), pair = SLICE_LIT("\"\\uD83D\\uDC26\"");
+        struct slice nul = SLICE_LIT("[\"a\\u0000b\"]"), lone = SLICE_LIT("{\"\\ud800\":1}"),
+                     low = SLICE_LIT("\"\\udc00\""), twice = SLICE_LIT("\"\\ud800\\ud800\""),
+                     pair = SLICE_LIT("\"\\uD83D\\uDC26\"");
         assert_true(json_check(nul, DEPTH, JSON_NO_SURROGATES));
         assert_false(json_check(nul, DEPTH, JSON_NO_NUL));
         assert_true(json_check(lone, DEPTH, JSON_NO_NUL));
@@ -142,7 +153,9 @@ static void elements_come_one_by_one(void **state)
 static void members_are_found_by_name_and_the_last_counts(void **state)
 {
         UNUSED(state);
-        struct slice o = SLICE_LIT(" { \"a\" : 1 , \"b\":{\"a\":9}, \"\\u0061\":[2], \"c\":\"}\" } "), v;
+        struct slice o = SLICE_LIT(
+                             " { \"a\" : 1 , \"b\":{\"a\":9}, \"\\u0061\":[2], \"c\":\"}\" } "),
+                     v;
         assert_true(json_member(o, "a", &v) && slice_is(v, "[2]"));
         assert_true(json_member(o, "b", &v) && slice_is(v, "{\"a\":9}"));
         assert_true(json_member(o, "c", &v) && slice_is(v, "\"}\""));
@@ -156,12 +169,14 @@ static void members_are_found_by_name_and_the_last_counts(void **state)
 static void a_walk_names_each_step(void **state)
 {
         UNUSED(state);
-        struct json_walk w = json_walk_of(SLICE_LIT("[ 1, {\"a\" : \"x:y\", \"b\":[true]} ,\"s\"]"));
+        struct json_walk w =
+                json_walk_of(SLICE_LIT("[ 1, {\"a\" : \"x:y\", \"b\":[true]} ,\"s\"]"));
         struct json_step st;
         struct buf b = BUF_EMPTY;
         while (json_walk_next(&w, &st))
                 buf_printf(&b, "%d%.*s=%.*s;", st.kind, SLICE_ARG(st.key), SLICE_ARG(st.value));
-        assert_string_equal(buf_cstr(&b), "1=[;0=1;1={;0\"a\"=\"x:y\";1\"b\"=[;0=true;2=];2=};0=\"s\";2=];");
+        assert_string_equal(
+                buf_cstr(&b), "1=[;0=1;1={;0\"a\"=\"x:y\";1\"b\"=[;0=true;2=];2=};0=\"s\";2=];");
         buf_done(&b);
 }
 
@@ -169,11 +184,17 @@ static void strings_are_decoded(void **state)
 {
         UNUSED(state);
         struct buf b = BUF_EMPTY;
-        assert_true(json_decode_string(SLICE_LIT("\"a\\\"\\\\\\/\\b\\f\\n\\r\\t\\u00e9\\u20ac\\ud83d\\udc26\xc3\xa9\\u0041\""), &b));
-        assert_string_equal(buf_cstr(&b), "a\"\\/\b\f\n\r\t\xc3\xa9\xe2\x82\xac\xf0\x9f\x90\xa6\xc3\xa9" "A");
+        assert_true(json_decode_string(
+                SLICE_LIT("\"a\\\"\\\\\\/"
+                          "\\b\\f\\n\\r\\t\\u00e9\\u20ac\\ud83d\\udc26\xc3\xa9\\u0041\""),
+                &b));
+        assert_string_equal(buf_cstr(&b),
+                "a\"\\/\b\f\n\r\t\xc3\xa9\xe2\x82\xac\xf0\x9f\x90\xa6\xc3\xa9"
+                "A");
         buf_reset(&b);
         assert_true(json_decode_string(SLICE_LIT("\"\\ud800x\\udc00\\ud800\\u0041\""), &b));
-        assert_string_equal(buf_cstr(&b), "\xef\xbf\xbdx\xef\xbf\xbd\xef\xbf\xbd" "A");
+        assert_string_equal(buf_cstr(&b), "\xef\xbf\xbdx\xef\xbf\xbd\xef\xbf\xbd"
+                                          "A");
         buf_reset(&b);
         assert_true(json_decode_string(SLICE_LIT("\"\""), &b));
         assert_int_equal(b.n, 0);
@@ -188,9 +209,11 @@ static void whole_numbers_are_read_however_they_are_written(void **state)
         static const struct {
                 const char *text;
                 int64_t v;
-        } good[] = {{"0", 0}, {"-0", 0}, {"5.0", 5}, {"5e0", 5}, {"1.5e1", 15}, {"9007199254740991", 9007199254740991}, {"-9223372036854775808", INT64_MIN},
+        } good[] = {{"0", 0}, {"-0", 0}, {"5.0", 5}, {"5e0", 5}, {"1.5e1", 15},
+                {"9007199254740991", 9007199254740991}, {"-9223372036854775808", INT64_MIN},
                 {"9223372036854775807", INT64_MAX}};
-        static const char *const bad[] = {"", "1.5", "1e-1", "1e400", "-1e400", "9223372036854775808", "1e19", "\"1\"", "true", "null", "[1]",
+        static const char *const bad[] = {"", "1.5", "1e-1", "1e400", "-1e400",
+                "9223372036854775808", "1e19", "\"1\"", "true", "null", "[1]",
                 "1000000000000000000000000000000000000000000000000000000000000000000000"};
         int64_t v;
         for (size_t i = 0; i < ARRAY_LEN(good); i++) {
@@ -225,7 +248,8 @@ static void compacting_drops_white_space_outside_strings_only(void **state)
 static void looking_into_garbage_ends(void **state)
 {
         UNUSED(state);
-        static const char *const rows[] = {"[", "[1", "[\"", "[\"\\", "{", "{\"a", "{\"a\"", "{\"a\":", "{\"a\":\"", ",", "[,,", ":::", "]]", "}", "[}", "{\"\\u12"};
+        static const char *const rows[] = {"[", "[1", "[\"", "[\"\\", "{", "{\"a", "{\"a\"",
+                "{\"a\":", "{\"a\":\"", ",", "[,,", ":::", "]]", "}", "[}", "{\"\\u12"};
         for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
                 size_t n = strlen(rows[i]);
                 char *exact = xmalloc(n);

@@ -14,9 +14,7 @@ struct item {
 static int at(const struct list *head, int index)
 {
         int i = 0;
-        list_for_each(it, head)
-                if (i++ == index)
-                        return list_entry(it, struct item, link)->v;
+        list_for_each(it, head) if (i++ == index) return list_entry(it, struct item, link)->v;
         return -1;
 }
 
@@ -33,7 +31,8 @@ static void elements_stand_in_the_order_they_were_put(void **state)
         list_push_back(&head, &b.link);
         list_push_back(&head, &c.link);
         list_push_front(&head, &a.link);
-        assert_true(at(&head, 0) == 1 && at(&head, 1) == 2 && at(&head, 2) == 3 && at(&head, 3) == -1);
+        assert_true(
+                at(&head, 0) == 1 && at(&head, 1) == 2 && at(&head, 2) == 3 && at(&head, 3) == -1);
         assert_ptr_equal(list_last(&head), &c.link);
         assert_ptr_equal(list_take(&head), &a.link);
         assert_false(list_linked(&a.link));
@@ -71,7 +70,8 @@ static void the_element_under_the_iterator_may_go(void **state)
                 list_push_back(&head, &it->link);
         }
         int sum = 0;
-        list_for_each_safe(it, &head) {
+        list_for_each_safe(it, &head)
+        {
                 struct item *item = list_entry(it, struct item, link);
                 sum += item->v;
                 list_remove(it);

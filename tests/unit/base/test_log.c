@@ -47,7 +47,8 @@ static void a_line_is_one_object_with_its_fields(void **state)
 {
         UNUSED(state);
         struct tap t = tap_open(LOG_LEVEL_INFO, "i-1");
-        log_info(t.lg, "listening", F_STR("addr", "127.0.0.1"), F_INT("port", 3006), F_DBL("load", 0.5), F_SLICE("none", SLICE_NONE));
+        log_info(t.lg, "listening", F_STR("addr", "127.0.0.1"), F_INT("port", 3006),
+                F_DBL("load", 0.5), F_SLICE("none", SLICE_NONE));
         struct slice line = tap_close(&t);
         assert_true(json_check(line, 2, 0));
         assert_int_equal(line.p[line.n - 1], '\n');
@@ -66,7 +67,8 @@ static void hostile_values_cannot_break_the_line(void **state)
 {
         UNUSED(state);
         struct tap t = tap_open(LOG_LEVEL_INFO, NULL);
-        log_warn(t.lg, "odd", F_STR("quote", "a\"}\n{"), F_STR("bytes", "\xff\xed\xa0\x80\xc3\xa9"), F_DBL("nan", (double)NAN), F_DBL("inf", (double)INFINITY));
+        log_warn(t.lg, "odd", F_STR("quote", "a\"}\n{"), F_STR("bytes", "\xff\xed\xa0\x80\xc3\xa9"),
+                F_DBL("nan", (double)NAN), F_DBL("inf", (double)INFINITY));
         struct slice line = tap_close(&t);
         assert_true(json_check(line, 2, 0));
         member_is(line, "quote", "\"a\\\"}\\n{\"");

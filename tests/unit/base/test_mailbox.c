@@ -27,7 +27,8 @@ static void check_order(struct mail *m)
 static struct note *note_new(int poster, int number, int *last)
 {
         struct note *n = xcalloc(1, sizeof(*n));
-        *n = (struct note){.mail.run = check_order, .poster = poster, .number = number, .last = last};
+        *n = (struct note){
+                .mail.run = check_order, .poster = poster, .number = number, .last = last};
         return n;
 }
 

@@ -34,9 +34,11 @@ static void numbers_are_whole_decimal_and_bounded(void **state)
 {
         UNUSED(state);
         uint64_t v = 7;
-        assert_true(slice_to_u64(SLICE_LIT("18446744073709551615"), UINT64_MAX, &v) && v == UINT64_MAX);
+        assert_true(
+                slice_to_u64(SLICE_LIT("18446744073709551615"), UINT64_MAX, &v) && v == UINT64_MAX);
         assert_true(slice_to_u64(SLICE_LIT("0010"), 10, &v) && v == 10);
-        static const char *const bad[] = {"", "-1", "+1", " 1", "1 ", "0x1", "11", "1.0", "18446744073709551616", "99999999999999999999999"};
+        static const char *const bad[] = {"", "-1", "+1", " 1", "1 ", "0x1", "11", "1.0",
+                "18446744073709551616", "99999999999999999999999"};
         for (size_t i = 0; i < ARRAY_LEN(bad); i++)
                 assert_false(slice_to_u64(slice_str(bad[i]), 10, &v));
         assert_false(slice_to_u64(SLICE_LIT("18446744073709551616"), UINT64_MAX, &v));

@@ -28,8 +28,10 @@ static void each_length_is_told_at_its_borders(void **state)
 static void overlong_surrogate_and_cut_sequences_are_no_text(void **state)
 {
         UNUSED(state);
-        static const char *const rows[] = {"\x80", "\xbf", "\xc0\x80", "\xc1\xbf", "\xc2", "\xc2\x41", "\xe0\x9f\xbf", "\xe0\xa0", "\xed\xa0\x80",
-                "\xed\xbf\xbf", "\xef\xbf\x41", "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xf0\x9f\x90", "\xfe", "\xff"};
+        static const char *const rows[] = {"\x80", "\xbf", "\xc0\x80", "\xc1\xbf", "\xc2",
+                "\xc2\x41", "\xe0\x9f\xbf", "\xe0\xa0", "\xed\xa0\x80", "\xed\xbf\xbf",
+                "\xef\xbf\x41", "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80",
+                "\xf0\x9f\x90", "\xfe", "\xff"};
         for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
                 assert_int_equal(utf8_length(slice_str(rows[i])), 0);
                 assert_false(utf8_valid(slice_str(rows[i])));

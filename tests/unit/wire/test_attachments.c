@@ -17,7 +17,9 @@ static struct sio_packet decode(const char *text)
 static void a_packet_is_whole_with_its_last_attachment(void **state)
 {
         UNUSED(state);
-        char *text = xstrdup("52-/n,7[\"a\",{\"_placeholder\":true,\"num\":1},{\"_placeholder\":true,\"num\":0}]");
+        char *text = xstrdup(
+                "52-/"
+                "n,7[\"a\",{\"_placeholder\":true,\"num\":1},{\"_placeholder\":true,\"num\":0}]");
         struct sio_packet p = decode(text);
         struct sio_assembly *a;
         assert_int_equal(sio_assembly_new(&p, 1000, &a), 0);
@@ -30,9 +32,11 @@ static void a_packet_is_whole_with_its_last_attachment(void **state)
         assert_int_equal(sio_assembly_add(a, SLICE_LIT("\0z")), 1);
         const struct sio_packet *whole = sio_assembly_packet(a);
         const struct slice *at = sio_assembly_attachments(a);
-        assert_true(whole->type == SIO_BINARY_EVENT && whole->ack_id == 7 && whole->attachments == 2);
+        assert_true(
+                whole->type == SIO_BINARY_EVENT && whole->ack_id == 7 && whole->attachments == 2);
         assert_true(slice_is(whole->nsp, "/n"));
-        assert_true(slice_is(whole->payload, "[\"a\",{\"_placeholder\":true,\"num\":1},{\"_placeholder\":true,\"num\":0}]"));
+        assert_true(slice_is(whole->payload,
+                "[\"a\",{\"_placeholder\":true,\"num\":1},{\"_placeholder\":true,\"num\":0}]"));
         assert_true(slice_is(at[0], "\1\2\3"));
         assert_true(slice_eq(at[1], SLICE_LIT("\0z")));
         assert_null(sio_assembly_free(a));
@@ -57,8 +61,11 @@ static void placeholders_that_name_nothing_are_refused_at_once(void **state)
 {
         UNUSED(state);
         struct sio_assembly *a;
-        static const char *const rows[] = {"51-[\"a\",{\"_placeholder\":true,\"num\":1}]", "51-[\"a\",{\"_placeholder\":true,\"num\":-1}]",
-                "510-[\"a\",{\"_placeholder\":true,\"num\":1000000000}]", "51-[\"a\",{\"_placeholder\":true,\"num\":\"0\"}]", "61-1[{\"_placeholder\":true}]"};
+        static const char *const rows[] = {"51-[\"a\",{\"_placeholder\":true,\"num\":1}]",
+                "51-[\"a\",{\"_placeholder\":true,\"num\":-1}]",
+                "510-[\"a\",{\"_placeholder\":true,\"num\":1000000000}]",
+                "51-[\"a\",{\"_placeholder\":true,\"num\":\"0\"}]",
+                "61-1[{\"_placeholder\":true}]"};
         for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
                 struct sio_packet p = decode(rows[i]);
                 assert_int_equal(sio_assembly_new(&p, 1000, &a), -EINVAL);

@@ -15,7 +15,9 @@ static void a_vector_comes_back_as_it_was(void **state)
         for (size_t k = 0; k < ARRAY_LEN(slots); k++) {
                 int64_t in[CURSOR_SLOTS_MAX], out[CURSOR_SLOTS_MAX];
                 for (size_t i = 0; i < slots[k]; i++)
-                        in[i] = i % 3 == 0 ? 0 : i % 3 == 1 ? (int64_t)i * 1234567 : CURSOR_OFFSET_MAX;
+                        in[i] = i % 3 == 0   ? 0
+                                : i % 3 == 1 ? (int64_t)i * 1234567
+                                             : CURSOR_OFFSET_MAX;
                 char text[CURSOR_TEXT_MAX];
                 size_t n = cursor_encode(CURSOR_EPOCH_MAX, in, slots[k], text);
                 assert_true(n <= sizeof(text));
@@ -57,10 +59,10 @@ static void only_the_one_text_of_a_value_is_a_cursor(void **state)
         assert_true(parse_bytes("\2\1\0\5", 4, 2) < 0);
         assert_true(parse_bytes("\1\0\0\5", 4, 2) < 0);
         assert_true(parse_bytes("\1\xff\x3f\5", 4, 1) == 0);
-        assert_true(parse_bytes("\1\x80\x40\5", 4, 1) < 0);      /* epoch 8192 */
-        assert_true(parse_bytes("\1\x81\0\5", 4, 1) < 0);        /* overlong epoch */
-        assert_true(parse_bytes("\1\1\x85\0", 4, 1) < 0);        /* overlong offset */
-        assert_true(parse_bytes("\1\1\x85", 3, 1) < 0);          /* cut */
+        assert_true(parse_bytes("\1\x80\x40\5", 4, 1) < 0); /* epoch 8192 */
+        assert_true(parse_bytes("\1\x81\0\5", 4, 1) < 0);   /* overlong epoch */
+        assert_true(parse_bytes("\1\1\x85\0", 4, 1) < 0);   /* overlong offset */
+        assert_true(parse_bytes("\1\1\x85", 3, 1) < 0);     /* cut */
         assert_true(parse_bytes("\1\1\xff\xff\xff\xff\xff\x1f", 8, 1) == 0);
         assert_true(parse_bytes("\1\1\x80\x80\x80\x80\x80\x20", 8, 1) < 0); /* 2^40 */
         assert_true(parse_bytes("\1\1\xff\xff\xff\xff\xff\xff\xff\xff\xff\1", 12, 1) < 0);
@@ -81,7 +83,8 @@ static void text_of_other_kinds_is_refused(void **state)
         assert_true(cursor_parse(slice_of(text, n + 1), 16, &epoch, v) < 0);
         text[3] = '+';
         assert_true(cursor_parse(slice_of(text, n), 16, &epoch, v) < 0);
-        static const char *const rows[] = {"", "unrecoverable", "Q8BYe3e", "1.1.5.1.9", "AQ==", "\xff\xff", "a b", "null"};
+        static const char *const rows[] = {
+                "", "unrecoverable", "Q8BYe3e", "1.1.5.1.9", "AQ==", "\xff\xff", "a b", "null"};
         for (size_t i = 0; i < ARRAY_LEN(rows); i++)
                 assert_true(cursor_parse(slice_str(rows[i]), 16, &epoch, v) < 0);
         memset(text, 'A', sizeof(text));
@@ -97,7 +100,8 @@ static void an_event_streams_id_comes_back_as_it_was(void **state)
         char text[128];
         size_t n = cursor_sse_encode(epoch, offset, text);
         assert_true(slice_is(slice_of(text, n), "1.1.0.8191.1099511627775"));
-        /* Only such characters pass a browser's cross-origin rules without a preflight, and at most 128. */
+        /* Only such characters pass a browser's cross-origin rules without a preflight, and at most
+         * 128. */
         assert_int_equal(strspn(text, "0123456789."), n);
         uint32_t e[2];
         int64_t o[2];
@@ -109,8 +113,10 @@ static void an_event_streams_id_comes_back_as_it_was(void **state)
 static void other_ids_are_refused(void **state)
 {
         UNUSED(state);
-        static const char *const rows[] = {"", "1", "1.", "1.1.0.1", "1.1.0.1.", "1.1.0.1.0.", "1.1.0.1.0.0", "2.1.0.1.0", "0.1.0.1.0", "1.0.0.1.0", "1.1.0.0.0",
-                "1.8192.0.1.0", "1.1.1099511627776.1.0", "1.1.-1.1.0", "1.1.+1.1.0", "1.1. 1.1.0", "1.01.0.1.0", "1.1.00.1.0", "01.1.0.1.0", "1.1.0.1.0\n", "1,1,0,1,0",
+        static const char *const rows[] = {"", "1", "1.", "1.1.0.1", "1.1.0.1.", "1.1.0.1.0.",
+                "1.1.0.1.0.0", "2.1.0.1.0", "0.1.0.1.0", "1.0.0.1.0", "1.1.0.0.0", "1.8192.0.1.0",
+                "1.1.1099511627776.1.0", "1.1.-1.1.0", "1.1.+1.1.0", "1.1. 1.1.0", "1.01.0.1.0",
+                "1.1.00.1.0", "01.1.0.1.0", "1.1.0.1.0\n", "1,1,0,1,0",
                 "1.1.0.1.99999999999999999999999", "1..0.1.0", ".....", "1.1.0x.1.0", "AQEA"};
         uint32_t e[2] = {7, 7};
         int64_t o[2] = {7, 7};

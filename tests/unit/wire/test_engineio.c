@@ -12,7 +12,8 @@ static void each_type_is_told_by_its_digit(void **state)
 {
         UNUSED(state);
         struct eio_packet p;
-        static const enum eio_type types[] = {EIO_OPEN, EIO_CLOSE, EIO_PING, EIO_PONG, EIO_MESSAGE, EIO_UPGRADE, EIO_NOOP};
+        static const enum eio_type types[] = {
+                EIO_OPEN, EIO_CLOSE, EIO_PING, EIO_PONG, EIO_MESSAGE, EIO_UPGRADE, EIO_NOOP};
         for (size_t i = 0; i < ARRAY_LEN(types); i++) {
                 char text[8];
                 snprintf(text, sizeof(text), "%zuprobe", i);
@@ -61,8 +62,13 @@ static void a_payload_is_split_at_separators(void **state)
 {
         UNUSED(state);
         struct slice p[8];
-        assert_int_equal(split(SLICE_LIT("4test1\x1e" "4test2\x1e" "bAQ=="), p), 3);
-        assert_true(slice_is(p[0], "4test1") && slice_is(p[1], "4test2") && slice_is(p[2], "bAQ=="));
+        assert_int_equal(split(SLICE_LIT("4test1\x1e"
+                                         "4test2\x1e"
+                                         "bAQ=="),
+                                 p),
+                3);
+        assert_true(
+                slice_is(p[0], "4test1") && slice_is(p[1], "4test2") && slice_is(p[2], "bAQ=="));
         assert_int_equal(split(SLICE_LIT("3"), p), 1);
 }
 
@@ -75,9 +81,15 @@ static void a_missing_packet_is_an_empty_one_and_so_an_error(void **state)
         assert_false(eio_decode(p[0], &packet));
         assert_int_equal(split(SLICE_LIT("3\x1e"), p), 2);
         assert_false(eio_decode(p[1], &packet));
-        assert_int_equal(split(SLICE_LIT("\x1e" "3"), p), 2);
+        assert_int_equal(split(SLICE_LIT("\x1e"
+                                         "3"),
+                                 p),
+                2);
         assert_false(eio_decode(p[0], &packet));
-        assert_int_equal(split(SLICE_LIT("3\x1e\x1e" "3"), p), 3);
+        assert_int_equal(split(SLICE_LIT("3\x1e\x1e"
+                                         "3"),
+                                 p),
+                3);
         assert_false(eio_decode(p[1], &packet));
 }
 
@@ -87,10 +99,12 @@ static void the_handshake_has_exactly_its_five_keys(void **state)
         struct buf b = BUF_EMPTY;
         eio_handshake(&b, SLICE_LIT("lv_VI97HAXpY6yYWAAAB"), true, 25000, 20000, 1000000);
         assert_string_equal(buf_cstr(&b),
-                "{\"sid\":\"lv_VI97HAXpY6yYWAAAB\",\"upgrades\":[\"websocket\"],\"pingInterval\":25000,\"pingTimeout\":20000,\"maxPayload\":1000000}");
+                "{\"sid\":\"lv_VI97HAXpY6yYWAAAB\",\"upgrades\":[\"websocket\"],\"pingInterval\":"
+                "25000,\"pingTimeout\":20000,\"maxPayload\":1000000}");
         buf_reset(&b);
         eio_handshake(&b, SLICE_LIT("x"), false, 300, 200, 100);
-        assert_string_equal(buf_cstr(&b), "{\"sid\":\"x\",\"upgrades\":[],\"pingInterval\":300,\"pingTimeout\":200,\"maxPayload\":100}");
+        assert_string_equal(buf_cstr(&b), "{\"sid\":\"x\",\"upgrades\":[],\"pingInterval\":300,"
+                                          "\"pingTimeout\":200,\"maxPayload\":100}");
         buf_done(&b);
 }
 
@@ -116,7 +130,8 @@ static void the_query_of_stock_clients_is_understood(void **state)
 static void only_the_string_4_is_version_4(void **state)
 {
         UNUSED(state);
-        static const char *const rows[] = {"", "transport=polling", "EIO", "EIO=", "EIO=3", "EIO=5", "EIO=04", "EIO=4.0", "EIO=abc", "EIO=44", "eio=4", "EIO=4=", "EIO=+4"};
+        static const char *const rows[] = {"", "transport=polling", "EIO", "EIO=", "EIO=3", "EIO=5",
+                "EIO=04", "EIO=4.0", "EIO=abc", "EIO=44", "eio=4", "EIO=4=", "EIO=+4"};
         for (size_t i = 0; i < ARRAY_LEN(rows); i++)
                 assert_false(parse(rows[i]).version_4);
 }
@@ -124,7 +139,8 @@ static void only_the_string_4_is_version_4(void **state)
 static void a_transport_that_is_not_served_is_none(void **state)
 {
         UNUSED(state);
-        static const char *const rows[] = {"", "transport", "transport=", "transport=abc", "transport=webtransport", "transport=Polling", "transport=polling2",
+        static const char *const rows[] = {"", "transport", "transport=", "transport=abc",
+                "transport=webtransport", "transport=Polling", "transport=polling2",
                 "transport=__proto__", "TRANSPORT=polling", "xtransport=polling"};
         for (size_t i = 0; i < ARRAY_LEN(rows); i++)
                 assert_int_equal(parse(rows[i]).transport, EIO_TRANSPORT_NONE);
@@ -163,7 +179,8 @@ static void a_key_given_twice_has_no_valid_value(void **state)
 {
         UNUSED(state);
         assert_false(parse("EIO=4&EIO=4").version_4);
-        assert_int_equal(parse("transport=polling&transport=polling").transport, EIO_TRANSPORT_NONE);
+        assert_int_equal(
+                parse("transport=polling&transport=polling").transport, EIO_TRANSPORT_NONE);
         assert_string_equal(parse("sid=a&sid=b").sid, "?");
 }
 

@@ -48,7 +48,8 @@ static void data_is_split_at_every_kind_of_line_end(void **state)
                 {"a\r\n", "data: a\ndata: \n\n"},
                 {"\n", "data: \ndata: \n\n"},
                 {" a", "data:  a\n\n"},
-                {"a\n\nid: 9\nevent: evil\n\n", "data: a\ndata: \ndata: id: 9\ndata: event: evil\ndata: \ndata: \n\n"},
+                {"a\n\nid: 9\nevent: evil\n\n",
+                        "data: a\ndata: \ndata: id: 9\ndata: event: evil\ndata: \ndata: \n\n"},
         };
         struct buf b = BUF_EMPTY;
         for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -62,7 +63,8 @@ static void nothing_in_a_name_or_id_ends_its_line(void **state)
 {
         UNUSED(state);
         struct buf b = BUF_EMPTY;
-        eventstream_block(&b, SLICE_LIT("a\nid: 9"), SLICE_LIT("1\r\n\r\ndata: x\0"), SLICE_LIT("d"));
+        eventstream_block(
+                &b, SLICE_LIT("a\nid: 9"), SLICE_LIT("1\r\n\r\ndata: x\0"), SLICE_LIT("d"));
         is(&b, "event: aid: 9\nid: 1data: x\ndata: d\n\n");
         buf_done(&b);
 }

@@ -21,7 +21,9 @@ static void all_refused(const char *const *rows, size_t n)
 {
         struct sio_packet p;
         for (size_t i = 0; i < n; i++)
-                if (sio_decode(slice_str(rows[i]), ATTACHMENTS, &p) && (p.type != SIO_EVENT || sio_event_split(p.payload, &(struct slice){0}, &(struct slice){0})))
+                if (sio_decode(slice_str(rows[i]), ATTACHMENTS, &p) &&
+                        (p.type != SIO_EVENT ||
+                                sio_event_split(p.payload, &(struct slice){0}, &(struct slice){0})))
                         fail_msg("accepted: %s", rows[i]);
 }
 
@@ -82,7 +84,8 @@ static void an_ack_id_is_the_run_of_digits_before_the_json(void **state)
 static void an_ack_id_beyond_javascripts_numbers_is_refused(void **state)
 {
         UNUSED(state);
-        static const char *const rows[] = {"29007199254740992[\"a\"]", "218446744073709551616[\"a\"]",
+        static const char *const rows[] = {"29007199254740992[\"a\"]",
+                "218446744073709551616[\"a\"]",
                 "2999999999999999999999999999999999999999999999999999999999999999[\"a\"]"};
         all_refused(rows, ARRAY_LEN(rows));
 }
@@ -90,14 +93,17 @@ static void an_ack_id_beyond_javascripts_numbers_is_refused(void **state)
 static void unknown_types_are_refused(void **state)
 {
         UNUSED(state);
-        static const char *const rows[] = {"", "7", "8[\"a\"]", "9", "a", "abc", " 2[\"a\"]", "-1", "\"2\"", "\x1e", "b2"};
+        static const char *const rows[] = {
+                "", "7", "8[\"a\"]", "9", "a", "abc", " 2[\"a\"]", "-1", "\"2\"", "\x1e", "b2"};
         all_refused(rows, ARRAY_LEN(rows));
 }
 
 static void a_namespace_that_could_not_be_sent_back_is_refused(void **state)
 {
         UNUSED(state);
-        static const char *const rows[] = {"0/a\x1e" "b,{}", "0/\n", "0/\xff,{}", "0/\xed\xa0\x80"};
+        static const char *const rows[] = {("0/a\x1e"
+                                            "b,{}"),
+                "0/\n", "0/\xff,{}", "0/\xed\xa0\x80"};
         all_refused(rows, ARRAY_LEN(rows));
         struct sio_packet p;
         assert_false(sio_decode(SLICE_LIT("0/a\0b"), ATTACHMENTS, &p));
@@ -114,7 +120,8 @@ static void a_connect_takes_an_object_or_nothing(void **state)
 {
         UNUSED(state);
         decode("0 {\"a\":1} ");
-        static const char *const rows[] = {"0[]", "0null", "0\"x\"", "0{", "0,", "0 ", "0true", "0{}x", "0/custom,[]", "0/custom,null", "0/custom, ", "0{}{}"};
+        static const char *const rows[] = {"0[]", "0null", "0\"x\"", "0{", "0,", "0 ", "0true",
+                "0{}x", "0/custom,[]", "0/custom,null", "0/custom, ", "0{}{}"};
         all_refused(rows, ARRAY_LEN(rows));
         /* Digits are an ack id, also here. */
         assert_true(decode("012{}").ack_id == 12);
@@ -145,7 +152,8 @@ static void an_event_takes_a_name_and_arguments(void **state)
                 {"2[\"Connect\"]", "\"Connect\"", ""},
                 {"2[\"connect \"]", "\"connect \"", ""},
                 {"2[\"error\"]", "\"error\"", ""},
-                {"2[\"a\",{\"_placeholder\":true,\"num\":7}]", "\"a\"", "{\"_placeholder\":true,\"num\":7}"},
+                {"2[\"a\",{\"_placeholder\":true,\"num\":7}]", "\"a\"",
+                        "{\"_placeholder\":true,\"num\":7}"},
                 {"2[\"a\",\"\xe2\x80\xa8\"]", "\"a\"", "\"\xe2\x80\xa8\""},
                 {"2[\"a\",\"\\ud800\",1e400]", "\"a\"", "\"\\ud800\",1e400"},
         };
@@ -171,9 +179,11 @@ static void a_bare_event_is_tolerated_and_names_nothing(void **state)
 static void an_event_of_another_form_is_refused(void **state)
 {
         UNUSED(state);
-        static const char *const rows[] = {"2[]", "2[ ]", "2[null]", "2[true]", "2[{}]", "2[[\"a\"]]", "2{}", "2\"a\"", "2null", "2[\"a\"", "2[\"a\"]]", "2[\"a\"]x", "2['a']",
-                "2[\"a\",]", "2[,\"a\"]", "2[\"a\" 1]", "2[\"a\x1e\"]", "2[\"a\n\"]", "2[\"\xff\"]", "2[\"a\",\xff]", "2 ", "2,", "2/n,x", "2abc", "2-1[\"a\"]", "21-[\"a\"]",
-                "2[{\"_placeholder\":true,\"num\":0}]"};
+        static const char *const rows[] = {"2[]", "2[ ]", "2[null]", "2[true]", "2[{}]",
+                "2[[\"a\"]]", "2{}", "2\"a\"", "2null", "2[\"a\"", "2[\"a\"]]", "2[\"a\"]x",
+                "2['a']", "2[\"a\",]", "2[,\"a\"]", "2[\"a\" 1]", "2[\"a\x1e\"]", "2[\"a\n\"]",
+                "2[\"\xff\"]", "2[\"a\",\xff]", "2 ", "2,", "2/n,x", "2abc", "2-1[\"a\"]",
+                "21-[\"a\"]", "2[{\"_placeholder\":true,\"num\":0}]"};
         all_refused(rows, ARRAY_LEN(rows));
         struct sio_packet p;
         assert_false(sio_decode(SLICE_LIT("2[\"a\0\"]"), ATTACHMENTS, &p));
@@ -182,8 +192,10 @@ static void an_event_of_another_form_is_refused(void **state)
 static void reserved_names_are_refused_however_they_are_spelled(void **state)
 {
         UNUSED(state);
-        static const char *const rows[] = {"2[\"connect\"]", "2[\"connect_error\",1]", "2[\"disconnect\"]", "2[\"disconnecting\"]", "2[\"newListener\"]",
-                "2[\"removeListener\"]", "2[\"\\u0063onnect\"]", "2[\"dis\\u0063\\u006Fnnect\"]", "2/n,1[\"connect\"]"};
+        static const char *const rows[] = {"2[\"connect\"]", "2[\"connect_error\",1]",
+                "2[\"disconnect\"]", "2[\"disconnecting\"]", "2[\"newListener\"]",
+                "2[\"removeListener\"]", "2[\"\\u0063onnect\"]", "2[\"dis\\u0063\\u006Fnnect\"]",
+                "2/n,1[\"connect\"]"};
         all_refused(rows, ARRAY_LEN(rows));
         assert_true(sio_name_reserved(SLICE_LIT("connect")));
         assert_false(sio_name_reserved(SLICE_LIT("connected")));
@@ -240,8 +252,10 @@ static void a_binary_packet_announces_one_to_ten_attachments(void **state)
         assert_int_equal(decode("501-[\"a\"]").attachments, 1);
         assert_int_equal(decode("62-/n,5[1]").attachments, 2);
         assert_true(slice_is(decode("62-/n,5[1]").nsp, "/n"));
-        static const char *const rows[] = {"5", "5[\"a\"]", "50-[\"a\"]", "500-[\"a\"]", "5-[\"a\"]", "5-1-[\"a\"]", "511-[\"a\"]", "5999999999-[\"a\"]",
-                "599999999999999999999999999-[\"a\"]", "51[\"a\"]", "51", "51-", "51-/n,", "51-[]", "51-{}", "51-null", "51.5-[\"a\"]", "5 1-[\"a\"]", "51 -[\"a\"]", "5+1-[\"a\"]",
+        static const char *const rows[] = {"5", "5[\"a\"]", "50-[\"a\"]", "500-[\"a\"]",
+                "5-[\"a\"]", "5-1-[\"a\"]", "511-[\"a\"]", "5999999999-[\"a\"]",
+                "599999999999999999999999999-[\"a\"]", "51[\"a\"]", "51", "51-", "51-/n,", "51-[]",
+                "51-{}", "51-null", "51.5-[\"a\"]", "5 1-[\"a\"]", "51 -[\"a\"]", "5+1-[\"a\"]",
                 "50x1-[\"a\"]", "51e0-[\"a\"]", "61-", "61-{}", "60-[]"};
         all_refused(rows, ARRAY_LEN(rows));
         struct sio_packet p;
@@ -266,9 +280,12 @@ static void placeholders_must_name_an_attachment(void **state)
                 {"[\"a\",{\"_placeholder\":true,\"num\":null}]", false},
                 {"[\"a\",{\"_placeholder\":true,\"num\":[0]}]", false},
                 {"[\"a\",{\"_placeholder\":true}]", false},
-                {"[\"a\",{\"num\":0},{\"_placeholder\":false,\"num\":9},{\"_placeholder\":\"true\",\"num\":9},{\"_placeholder\":1}]", true},
+                {"[\"a\",{\"num\":0},{\"_placeholder\":false,\"num\":9},{\"_placeholder\":\"true\","
+                 "\"num\":9},{\"_placeholder\":1}]",
+                        true},
                 /* The same one twice is legal, none at all too. */
-                {"[\"a\",{\"_placeholder\":true,\"num\":0},{\"_placeholder\":true,\"num\":0}]", true},
+                {"[\"a\",{\"_placeholder\":true,\"num\":0},{\"_placeholder\":true,\"num\":0}]",
+                        true},
                 {"[\"a\"]", true},
                 /* Deep, among other members, and spelled with escapes. */
                 {"[\"a\",{\"b\":[[{\"c\":{\"_placeholder\":true,\"num\":1}}]],\"d\":1}]", true},
@@ -306,7 +323,8 @@ static void packets_are_written_as_the_reference_writes_them(void **state)
         is(&b, "40{\"sid\":\"s\"}");
         sio_encode_connect(&b, nsp, SLICE_LIT("s"), SLICE_LIT("p"));
         is(&b, "40/custom,{\"sid\":\"s\",\"pid\":\"p\"}");
-        sio_encode_connect_error(&b, SLICE_LIT("/custom?x=1"), SLICE_LIT("Invalid namespace"), SLICE_NONE);
+        sio_encode_connect_error(
+                &b, SLICE_LIT("/custom?x=1"), SLICE_LIT("Invalid namespace"), SLICE_NONE);
         is(&b, "44/custom?x=1,{\"message\":\"Invalid namespace\"}");
         sio_encode_connect_error(&b, root, SLICE_LIT("a \"b\""), SLICE_LIT("{\"code\":\"x\"}"));
         is(&b, "44{\"message\":\"a \\\"b\\\"\",\"data\":{\"code\":\"x\"}}");
@@ -322,7 +340,8 @@ static void packets_are_written_as_the_reference_writes_them(void **state)
         is(&b, "42/custom,[\"a\",1,2,\"Q8BYe3e\"]");
         sio_encode_event(&b, root, SLICE_LIT("a"), SLICE_NONE, SLICE_LIT("c"), 0, -1);
         is(&b, "42[\"a\",\"c\"]");
-        sio_encode_event(&b, nsp, SLICE_LIT("bin"), SLICE_LIT("{\"_placeholder\":true,\"num\":0}"), SLICE_LIT("c"), 1, 7);
+        sio_encode_event(&b, nsp, SLICE_LIT("bin"), SLICE_LIT("{\"_placeholder\":true,\"num\":0}"),
+                SLICE_LIT("c"), 1, 7);
         is(&b, "451-/custom,7[\"bin\",{\"_placeholder\":true,\"num\":0},\"c\"]");
         sio_encode_ack(&b, root, 0, SLICE_NONE, 0);
         is(&b, "430[]");
@@ -337,11 +356,13 @@ static void what_is_written_can_be_read(void **state)
 {
         UNUSED(state);
         struct buf b = BUF_EMPTY;
-        sio_encode_event(&b, SLICE_LIT("/n"), SLICE_LIT("a\x01\"\\"), SLICE_LIT("1,[2]"), SLICE_NONE, 2, 9007199254740991);
+        sio_encode_event(&b, SLICE_LIT("/n"), SLICE_LIT("a\x01\"\\"), SLICE_LIT("1,[2]"),
+                SLICE_NONE, 2, 9007199254740991);
         struct sio_packet p;
         struct slice name, args;
         assert_true(sio_decode(slice_from(buf_slice(&b), 1), ATTACHMENTS, &p));
-        assert_true(p.type == SIO_BINARY_EVENT && p.attachments == 2 && p.ack_id == 9007199254740991);
+        assert_true(
+                p.type == SIO_BINARY_EVENT && p.attachments == 2 && p.ack_id == 9007199254740991);
         assert_true(sio_event_split(p.payload, &name, &args));
         assert_true(slice_is(name, "\"a\\u0001\\\"\\\\\"") && slice_is(args, "1,[2]"));
         buf_done(&b);
