@@ -133,7 +133,7 @@ static void read_start(struct fanout *f, struct subscriber *s, struct attach_rea
 {
         s->read = rd;
         subscriber_set_state(f, s, SUB_READING);
-        f->ops.read_old(f->app, rd);
+        f->ops.read_old(f->ops.reader, rd);
 }
 
 /*

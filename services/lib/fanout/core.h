@@ -29,6 +29,7 @@
 #define AGES_MAX 64
 #define TURNS_MAX 32      /* changes of one room's rights that an outbox drop can take back exactly */
 
+#define EPOCH_LIMIT (1u << 13) /* a seq stays exact in JavaScript */
 #define SEQ_OFFSET_MASK (((int64_t)1 << SEQ_EPOCH_SHIFT) - 1)
 #define SEQ_NEVER INT64_MAX
 

@@ -128,18 +128,21 @@ struct fanout_ops {
         void (*flush)(void *app, struct subscriber *s);
         /* Each valid, first record of a topic with .all. */
         void (*record)(void *app, const struct record *r);
-        /* Starts reading older records; answered by fanout_read_page() or fanout_read_gap(), on
-         * this thread, also at once. */
-        void (*read_old)(void *app, struct attach_read *rd);
-        /* Nobody wants the answer any more: rd->sub is NULL, and rd is the reader's to free (attach_read_free(), or by
-         * answering it all the same). */
-        void (*read_cancel)(void *app, struct attach_read *rd);
-        /* Work is left over for fairness: call fanout_run() in a later turn of the loop (feed does). */
-        void (*again)(void *app);
         /* Caught up after an attach or after having lagged: live from here on. */
         void (*live)(void *app, struct subscriber *s, enum fanout_tier tier, int64_t took_ms);
         /* [from_seq, to_seq) of the slot cannot be had: the client must be told. Delivery goes on after it. */
         void (*gap)(void *app, struct subscriber *s, int32_t slot, int64_t from_seq, int64_t to_seq);
+
+        /* The rest is feed's; applications leave it NULL. */
+        void *reader; /* first argument of the three below */
+        /* Starts reading older records; answered by fanout_read_page() or fanout_read_gap(), on
+         * this thread, also at once. */
+        void (*read_old)(void *reader, struct attach_read *rd);
+        /* Nobody wants the answer any more: rd->sub is NULL, and rd is the reader's to free (attach_read_free(), or by
+         * answering it all the same). */
+        void (*read_cancel)(void *reader, struct attach_read *rd);
+        /* Work is left over for fairness: call fanout_run() in a later turn of the loop. */
+        void (*again)(void *reader);
 };
 #define FANOUT_CURSOR_MAX 1024
 
@@ -148,7 +151,11 @@ struct fanout_stats { /* the owner reads and clears it after each batch */
         uint64_t tier[4];
 };
 
+/* Topics whose partitions are 0 are not known yet: then fanout_lay_out() follows, before anything but look-ups of rooms. 0 or
+ * -EINVAL: too many slots, two cursor topics in a room class, a cursor topic with room_until. */
 MUST_CHECK int fanout_new(const struct fanout_topic *topics, size_t count, const struct fanout_ops *ops, void *app, struct fanout **ret);
+/* Partitions (1 at least) and epoch of each topic; once. 0 or -EINVAL. */
+MUST_CHECK int fanout_lay_out(struct fanout *f, const uint16_t *partitions, const uint32_t *epochs);
 /* No subscriber may be attached. */
 struct fanout *fanout_free(struct fanout *f);
 

@@ -145,7 +145,7 @@ static int64_t join_floor(const struct fanout *f, const struct subscriber *s, in
 
 struct subscription *subscriber_join(struct fanout *f, struct subscriber *s, uint16_t topic, struct slice key, int64_t from_seq, bool hold)
 {
-        CHECK(topic < f->topic_count && f->topics[topic].rooms);
+        CHECK(topic < f->topic_count && f->topics[topic].rooms && f->flat_count > 0);
         struct room *room = room_open(f, f->topics[topic].room_class, key);
         struct subscription *sn = subscription_in(s, room);
         if (sn)

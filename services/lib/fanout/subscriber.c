@@ -60,7 +60,7 @@ static void cancel_read(struct fanout *f, struct subscriber *s)
                 return;
         s->read = NULL;
         rd->sub = NULL;
-        f->ops.read_cancel(f->app, rd);
+        f->ops.read_cancel(f->ops.reader, rd);
 }
 
 void subscriber_done(struct fanout *f, struct subscriber *s)

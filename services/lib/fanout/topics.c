@@ -10,21 +10,29 @@
 static int check_topics(const struct fanout_topic *topics, size_t count)
 {
         int cursor_topics[FANOUT_CLASSES_MAX] = {0};
-        size_t slots = 0;
         for (size_t i = 0; i < count; i++) {
                 const struct fanout_topic *t = &topics[i];
-                if (t->partitions == 0 || t->room_class >= FANOUT_CLASSES_MAX || t->epoch >= 1u << 13)
+                if (t->room_class >= FANOUT_CLASSES_MAX)
                         return -EINVAL;
-                if (t->cursor)
-                        slots += t->partitions;
                 /* A held or resumed room has one slot; its records are found by the room's key. */
                 if (t->cursor && t->rooms && (t->room_until || ++cursor_topics[t->room_class] > 1))
                         return -EINVAL;
         }
-        return slots <= FANOUT_SLOTS_MAX && count < UINT16_MAX ? 0 : -EINVAL;
+        return count > 0 && count < UINT16_MAX ? 0 : -EINVAL;
 }
 
-static void lay_out(struct fanout *f)
+static int check_layout(const struct fanout *f, const uint16_t *partitions, const uint32_t *epochs)
+{
+        size_t slots = 0;
+        for (size_t i = 0; i < f->topic_count; i++) {
+                if (partitions[i] == 0 || epochs[i] >= EPOCH_LIMIT)
+                        return -EINVAL;
+                slots += f->topics[i].cursor ? partitions[i] : 0;
+        }
+        return slots <= FANOUT_SLOTS_MAX ? 0 : -EINVAL;
+}
+
+static void lay_out_topics(struct fanout *f)
 {
         for (size_t i = 0; i < f->topic_count; i++) {
                 const struct fanout_topic *t = &f->topics[i];
@@ -34,11 +42,6 @@ static void lay_out(struct fanout *f)
                 st->epoch = t->epoch;
                 f->flat_count += t->partitions;
                 f->slot_count += t->cursor ? t->partitions : 0;
-                struct room_class *c = &f->classes[t->room_class];
-                if (t->rooms && c->first_topic < 0)
-                        c->first_topic = (int32_t)i;
-                if (t->rooms && t->cursor)
-                        c->cursor_topic = (int32_t)i;
         }
 }
 
@@ -54,21 +57,17 @@ static void lay_out_slots(struct fanout *f)
         }
 }
 
-int fanout_new(const struct fanout_topic *topics, size_t count, const struct fanout_ops *ops, void *app, struct fanout **ret)
+int fanout_lay_out(struct fanout *f, const uint16_t *partitions, const uint32_t *epochs)
 {
-        int err = check_topics(topics, count);
+        CHECK(f->flat_count == 0);
+        int err = check_layout(f, partitions, epochs);
         if (err < 0)
                 return err;
-        struct fanout *f = xcalloc(1, sizeof(*f));
-        f->topics = xcalloc(count, sizeof(*f->topics));
-        memcpy(f->topics, topics, count * sizeof(*topics));
-        f->states = xcalloc(count, sizeof(*f->states));
-        f->topic_count = count;
-        f->ops = *ops;
-        f->app = app;
-        for (size_t i = 0; i < FANOUT_CLASSES_MAX; i++)
-                f->classes[i] = (struct room_class){MAP_EMPTY, -1, -1};
-        lay_out(f);
+        for (size_t i = 0; i < f->topic_count; i++) {
+                f->topics[i].partitions = partitions[i];
+                f->topics[i].epoch = epochs[i];
+        }
+        lay_out_topics(f);
         f->positions = xcalloc(f->flat_count, sizeof(int64_t));
         f->tail_start = xcalloc(f->flat_count, sizeof(int64_t));
         f->waits = xcalloc(f->flat_count, sizeof(struct list));
@@ -83,13 +82,58 @@ int fanout_new(const struct fanout_topic *topics, size_t count, const struct fan
         f->scratch_seqs = xcalloc(slots, sizeof(int64_t));
         f->scratch_offsets = xcalloc(slots, sizeof(int64_t));
         f->scratch_epochs = xcalloc(slots, sizeof(uint32_t));
-        f->collected = xcalloc(COLLECT_MAX, sizeof(struct wanted));
         lay_out_slots(f);
+        return 0;
+}
+
+static void note_classes(struct fanout *f)
+{
+        for (size_t i = 0; i < FANOUT_CLASSES_MAX; i++)
+                f->classes[i] = (struct room_class){MAP_EMPTY, -1, -1};
+        for (size_t i = 0; i < f->topic_count; i++) {
+                const struct fanout_topic *t = &f->topics[i];
+                struct room_class *c = &f->classes[t->room_class];
+                if (t->rooms && c->first_topic < 0)
+                        c->first_topic = (int32_t)i;
+                if (t->rooms && t->cursor)
+                        c->cursor_topic = (int32_t)i;
+        }
+}
+
+int fanout_new(const struct fanout_topic *topics, size_t count, const struct fanout_ops *ops, void *app, struct fanout **ret)
+{
+        int err = check_topics(topics, count);
+        if (err < 0)
+                return err;
+        struct fanout *f = xcalloc(1, sizeof(*f));
+        f->topics = xcalloc(count, sizeof(*f->topics));
+        memcpy(f->topics, topics, count * sizeof(*topics));
+        f->states = xcalloc(count, sizeof(*f->states));
+        f->topic_count = count;
+        f->ops = *ops;
+        f->app = app;
+        f->collected = xcalloc(COLLECT_MAX, sizeof(struct wanted));
         f->first_pos = 1;
         f->age_step_ms = 1000;
         list_init(&f->runnable);
         list_init(&f->ahead);
         list_init(&f->touched);
+        note_classes(f);
+        uint16_t *partitions = xcalloc(count, sizeof(*partitions));
+        uint32_t *epochs = xcalloc(count, sizeof(*epochs));
+        bool known = true;
+        for (size_t i = 0; i < count; i++) {
+                partitions[i] = topics[i].partitions;
+                epochs[i] = topics[i].epoch;
+                known = known && partitions[i] > 0;
+        }
+        err = known ? fanout_lay_out(f, partitions, epochs) : 0;
+        free(partitions);
+        free(epochs);
+        if (err < 0) {
+                fanout_free(f);
+                return err;
+        }
         *ret = f;
         return 0;
 }
@@ -325,5 +369,5 @@ void fanout_leave(struct fanout *f)
         }
         f->depth--;
         if (!list_empty(&f->runnable) && f->ops.again)
-                f->ops.again(f->app);
+                f->ops.again(f->ops.reader);
 }

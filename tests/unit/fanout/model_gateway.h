@@ -176,7 +176,9 @@ static inline struct gateway *gateway_start(struct world *w, const struct fanout
                 g->epoch[t] = topics[t].epoch = w->epoch[t];
         for (int i = 0; i < SHARDS; i++) {
                 g->shards[i].gw = g;
-                int err = fanout_new(topics, TOPICS, ops, &g->shards[i], &g->shards[i].f);
+                struct fanout_ops mine = *ops;
+                mine.reader = &g->shards[i];
+                int err = fanout_new(topics, TOPICS, &mine, &g->shards[i], &g->shards[i].f);
                 assert(err == 0);
                 (void)err;
         }
