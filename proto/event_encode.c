@@ -1,11 +1,10 @@
 #include "proto/event.h"
 
+#include "proto/digest.h"
 #include "proto/event_tables.h"
 
 #include "base/clock.h"
 #include "base/hash.h"
-
-#include <openssl/evp.h>
 
 static void name(struct buf *out, const char *field)
 {
@@ -161,9 +160,8 @@ void event_message_id(struct slice conversation_id, struct slice sender_id, stru
         buf_printf(&b, "%zu:", sender_id.n);
         buf_add_slice(&b, sender_id);
         buf_add_slice(&b, client_id);
-        unsigned char digest[EVP_MAX_MD_SIZE];
-        int ok = EVP_Digest(b.p, b.n, digest, NULL, EVP_sha256(), NULL);
-        CHECK(ok == 1);
+        uint8_t digest[32];
+        digest_sha256(buf_slice(&b), digest);
         uuid_from_digest(digest, ret);
         buf_done(&b);
 }

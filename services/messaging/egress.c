@@ -96,19 +96,17 @@ static struct msg *on_frame(void *app, const struct record *r, unsigned variant,
                 buf_done(&json);
         }
         m->timestamp_ms = r->timestamp_ms;
-        m->slot = r->slot;
-        m->offset = r->offset;
-        m->flags = r->slot >= 0 ? MSG_EVENT : MSG_VOLATILE;
         if (!own && r->timestamp_ms > 0)
                 metrics_observe(gw->app->metrics, M_publish_latency, 0, (clock_wall_ms() - r->timestamp_ms) * 1000000);
         return m;
 }
 
-static size_t on_cursor(void *app, const struct subscriber *sub, const int64_t *vector, char *dst)
+/* All slots are chat.events', so they have one epoch. */
+static size_t on_cursor(void *app, const struct subscriber *sub, const uint32_t *epochs, const int64_t *offsets, char *dst)
 {
         UNUSED(sub);
         struct gateway *gw = app;
-        return cursor_encode(fanout_epoch(gw->fanout, TOPIC_EVENTS), vector, fanout_slot_count(gw->fanout), dst);
+        return cursor_encode(epochs[0], offsets, fanout_slot_count(gw->fanout), dst);
 }
 
 /* ---- rights ---- */
@@ -149,8 +147,6 @@ static int on_push(void *app, struct subscriber *sub, struct msg *m, bool catchu
 {
         UNUSED(app);
         struct session *s = container_of(sub, struct session, sub);
-        if (m->cursor_n)
-                s->heard_ms = gateway_now(s->gw);
         return sio_push(session_socket(s), m, catchup);
 }
 

@@ -140,7 +140,6 @@ static void finish(struct restore *r)
         session_adopt(s, slice_str(r->user));
         s->sub.variant = VARIANT_CURSOR;
         s->state = SESSION_LIVE;
-        s->heard_ms = gateway_now(gw);
         s->restore = NULL;
         sio_accept(session_socket(s), slice_str(r->sid), slice_str(r->pid));
         if (r->cursor_epoch && r->cursor_epoch != fanout_epoch(gw->fanout, TOPIC_EVENTS))

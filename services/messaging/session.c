@@ -183,7 +183,6 @@ void session_start_fresh(struct session *s, bool recovery)
         }
         s->sub.variant = recovery ? VARIANT_CURSOR : VARIANT_PLAIN;
         s->state = SESSION_LIVE;
-        s->heard_ms = gateway_now(s->gw);
         sio_accept(session_socket(s), slice_str(sid), slice_str(pid));
         subscriber_attach_now(s->gw->fanout, &s->sub);
         if (s->log)
@@ -262,19 +261,26 @@ void session_dropped(void *app, struct sio_socket *so, const struct msg *first)
 
 /* ---- freshness ---- */
 
+void session_send_cursor(struct session *s)
+{
+        struct slice cursor = subscriber_cursor(s->gw->fanout, &s->sub, gateway_now(s->gw));
+        if (cursor.n == 0)
+                return;
+        struct msg *m = sio_frame(sio_nsp(session_socket(s)), SLICE_LIT("cursor"), SLICE_NONE, cursor, NULL, 0);
+        m->flags = MSG_VOLATILE;
+        if (sio_push(session_socket(s), m, false) == 0)
+                sio_flush(session_socket(s));
+        msg_unref(m);
+}
+
 void session_refresh(struct session *s, int64_t now_ms)
 {
         if (s->state != SESSION_LIVE || !s->log)
                 return;
         struct gateway *gw = s->gw;
-        int64_t age = (int64_t)gw->app->feed_settings.tail_fill_ms / REFRESH_PARTS;
-        if (now_ms - s->log->written_ms > age || s->log->unrecoverable)
+        int64_t tail_ms = gw->app->feed_settings.tail_fill_ms;
+        if (now_ms - s->log->written_ms > tail_ms / REFRESH_PARTS || s->log->unrecoverable)
                 session_log_write(s, NULL);
-        if (s->sub.variant != VARIANT_CURSOR || s->sub.state != SUB_LIVE || s->sub.own || now_ms - s->heard_ms < age)
-                return;
-        s->heard_ms = now_ms;
-        struct msg *m = sio_frame(sio_nsp(session_socket(s)), SLICE_LIT("cursor"), SLICE_NONE, fanout_cursor(gw->fanout), NULL, 0);
-        if (sio_push(session_socket(s), m, false) == 0)
-                sio_flush(session_socket(s));
-        msg_unref(m);
+        if (s->sub.variant == VARIANT_CURSOR && subscriber_stale(gw->fanout, &s->sub, tail_ms, now_ms))
+                session_send_cursor(s);
 }

@@ -67,7 +67,6 @@ struct session {
         struct list deferred;     /* struct deferred_event, in order */
         struct shard_timer expiry;
         int64_t issued_ms;        /* of the token; wall */
-        int64_t heard_ms;         /* newest event that carried a cursor to it; monotonic */
         uint32_t deferred_count, call_count;
         uint32_t room_count;
         uint32_t tokens;          /* rate: events left in this second */
@@ -99,6 +98,8 @@ void session_drop(struct session *s, enum sio_close_reason reason);
 void session_start_fresh(struct session *s, bool recovery);
 /* Called for each session now and then: fresh cursors for the idle, fresh session records. */
 void session_refresh(struct session *s, int64_t now_ms);
+/* A tiny event whose only argument is the present cursor. */
+void session_send_cursor(struct session *s);
 
 /* ---- session_record.c ---- */
 struct session_log *session_log_new(struct session *s, const uint8_t hash[PID_HASH_BYTES], const char *sid, int64_t gen, const char *owner);

@@ -11,8 +11,8 @@
 #include "messaging/call.h"
 
 #include "base/hash.h"
+#include "proto/digest.h"
 
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -26,10 +26,7 @@ struct session_write {
 
 void pid_hash(struct slice pid, uint8_t ret[PID_HASH_BYTES])
 {
-        unsigned char digest[EVP_MAX_MD_SIZE];
-        int ok = EVP_Digest(pid.p, pid.n, digest, NULL, EVP_sha256(), NULL);
-        CHECK(ok == 1);
-        memcpy(ret, digest, PID_HASH_BYTES);
+        digest_sha256(pid, ret);
 }
 
 void pid_hex(const uint8_t hash[PID_HASH_BYTES], char ret[PID_HEX_TEXT])
@@ -139,8 +136,7 @@ static void tell_recoverable(struct session *s)
                 return;
         s->log->unrecoverable = false;
         s->sub.variant = VARIANT_CURSOR;
-        /* A fresh cursor at the next sweep. */
-        s->heard_ms = 0;
+        session_send_cursor(s);
 }
 
 static void tell_waiting(struct list *waiting, bool confirmed)

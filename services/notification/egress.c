@@ -56,31 +56,28 @@ static struct msg *on_frame(void *app, const struct record *r, unsigned variant,
         struct gateway *gw = app;
         if (!gw->current_ok || gw->current_of != r)
                 return NULL;
-        int64_t vector[FANOUT_SLOTS_MAX];
-        CHECK(cursor.n <= sizeof(vector));
-        memcpy(vector, cursor.p, cursor.n);
         char id[SSE_ID_TEXT];
-        size_t id_n = gateway_sse_id(gw, (uint16_t)variant, vector, id);
+        size_t id_n = gateway_sse_id(gw, (uint16_t)variant, cursor, id);
         struct buf json = BUF_EMPTY;
         event_client_json(&gw->current, record_seq(r), r->timestamp_ms, &json);
         struct msg *m = es_frame(event_name(&gw->current), slice_of(id, id_n), buf_slice(&json));
         buf_done(&json);
         m->timestamp_ms = r->timestamp_ms;
-        m->slot = r->slot;
-        m->offset = r->offset;
-        m->flags = MSG_EVENT;
         if (!own && r->timestamp_ms > 0)
                 metrics_observe(gw->app->metrics, M_publish_latency, 0, (clock_wall_ms() - r->timestamp_ms) * 1000000);
         return m;
 }
 
-static size_t on_cursor(void *app, const struct subscriber *sub, const int64_t *vector, char *dst)
+static size_t on_cursor(void *app, const struct subscriber *sub, const uint32_t *epochs, const int64_t *offsets, char *dst)
 {
         UNUSED(sub);
         struct gateway *gw = app;
-        size_t n = fanout_slot_count(gw->fanout) * sizeof(*vector);
-        memcpy(dst, vector, n);
-        return n;
+        size_t n = fanout_slot_count(gw->fanout) * sizeof(*offsets);
+        CHECK(sizeof(struct raw_cursor) + n <= FANOUT_CURSOR_MAX);
+        struct raw_cursor head = {.epoch = {epochs[fanout_slot(gw->fanout, TOPIC_NOTIFICATIONS, 0)], epochs[fanout_slot(gw->fanout, TOPIC_BROADCASTS, 0)]}};
+        memcpy(dst, &head, sizeof(head));
+        memcpy(dst + sizeof(head), offsets, n);
+        return sizeof(head) + n;
 }
 
 static enum fanout_verdict on_verdict(void *app, struct subscription *sn, const struct record *r)
@@ -92,9 +89,8 @@ static enum fanout_verdict on_verdict(void *app, struct subscription *sn, const 
 
 static int on_push(void *app, struct subscriber *sub, struct msg *m, bool catchup)
 {
-        struct gateway *gw = app;
+        UNUSED(app);
         struct stream *st = container_of(sub, struct stream, sub);
-        st->heard_ms = gateway_now(gw);
         return es_push(st->es, m, catchup);
 }
 

@@ -22,15 +22,25 @@ uint16_t gateway_partition_of(const struct app *app, struct slice user)
         return (uint16_t)partition_of(user, feed_partitions(app->feed, TOPIC_NOTIFICATIONS));
 }
 
-size_t gateway_sse_id(const struct gateway *gw, uint16_t partition, const int64_t *vector, char ret[SSE_ID_TEXT])
+static int64_t raw_offset(struct slice raw, int32_t slot)
 {
-        const struct fanout *f = gw->fanout;
-        const uint32_t epoch[2] = {fanout_epoch(f, TOPIC_NOTIFICATIONS), fanout_epoch(f, TOPIC_BROADCASTS)};
+        int64_t offset;
+        size_t at = sizeof(struct raw_cursor) + (size_t)slot * sizeof(offset);
+        CHECK(at + sizeof(offset) <= raw.n);
+        memcpy(&offset, raw.p + at, sizeof(offset));
+        return offset;
+}
+
+size_t gateway_sse_id(const struct gateway *gw, uint16_t partition, struct slice raw, char ret[SSE_ID_TEXT])
+{
+        struct raw_cursor head;
+        CHECK(raw.n >= sizeof(head));
+        memcpy(&head, raw.p, sizeof(head));
         const int64_t offset[2] = {
-                vector[fanout_slot(f, TOPIC_NOTIFICATIONS, partition)],
-                vector[fanout_slot(f, TOPIC_BROADCASTS, 0)],
+                raw_offset(raw, fanout_slot(gw->fanout, TOPIC_NOTIFICATIONS, partition)),
+                raw_offset(raw, fanout_slot(gw->fanout, TOPIC_BROADCASTS, 0)),
         };
-        return cursor_sse_encode(epoch, offset, ret);
+        return cursor_sse_encode(head.epoch, offset, ret);
 }
 
 int gateway_produce(struct app *app, const char *topic, enum event_type type, struct slice id, struct slice key, struct slice value, struct bus_send *send)

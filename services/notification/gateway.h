@@ -2,7 +2,7 @@
  * gateway - one shard's half of the notification gateway: its streams and questions, and the callbacks
  * by which the fan-out core speaks to them.
  *
- * The cursor text that the fan-out core carries is the raw vector of slots (private to this process); the
+ * The cursor text that the fan-out core carries is struct raw_cursor (private to this process); the
  * frames turn it into the two pairs of an SSE id: the user's partition of notifications, and broadcasts.
  * The variant of a stream is its user's partition, so that a broadcast is framed once for each partition.
  *
@@ -50,8 +50,14 @@ static inline int64_t gateway_now(const struct gateway *gw)
 unsigned gateway_shard_of(const struct app *app, struct slice user);
 uint16_t gateway_partition_of(const struct app *app, struct slice user);
 
-/* The SSE id of a vector for a user's partition. */
-size_t gateway_sse_id(const struct gateway *gw, uint16_t partition, const int64_t *vector, char ret[SSE_ID_TEXT]);
+/* The SSE id of a raw cursor (see above) for a user's partition. */
+size_t gateway_sse_id(const struct gateway *gw, uint16_t partition, struct slice raw, char ret[SSE_ID_TEXT]);
+
+/* What the fan-out core carries as cursor text: the epochs of the two topics and the next offsets by slot. */
+struct raw_cursor {
+        uint32_t epoch[2];
+        int64_t offset[]; /* fanout_slot_count() */
+};
 
 /* A record outside of any question; send may be NULL. 0, -ENOBUFS or -EMSGSIZE. Any thread. */
 MUST_CHECK int gateway_produce(struct app *app, const char *topic, enum event_type type, struct slice id, struct slice key,

@@ -4,9 +4,9 @@
 
 #include "base/clock.h"
 #include "base/jsonscan.h"
+#include "proto/digest.h"
 
 #include <errno.h>
-#include <openssl/evp.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -104,9 +104,8 @@ static void draw_id(const char *given, const char *user, bool several, char ret[
         } else {
                 struct buf b = BUF_EMPTY;
                 buf_printf(&b, "%zu:%s%s", strlen(given), given, user);
-                unsigned char digest[EVP_MAX_MD_SIZE];
-                int ok = EVP_Digest(b.p, b.n, digest, NULL, EVP_sha256(), NULL);
-                CHECK(ok == 1);
+                uint8_t digest[32];
+                digest_sha256(buf_slice(&b), digest);
                 uuid_from_digest(digest, ret);
                 buf_done(&b);
         }

@@ -142,7 +142,7 @@ static void listed(void *arg, int err, const struct feed_rows *rows)
                 add_row(a, &p, &v, rows->values + i * rows->columns);
         tail_done(&v);
         char cursor[SSE_ID_TEXT];
-        size_t n = gateway_sse_id(a->gw, gateway_partition_of(a->gw->app, slice_str(a->user)), fanout_vector(a->gw->fanout), cursor);
+        size_t n = gateway_sse_id(a->gw, gateway_partition_of(a->gw->app, slice_str(a->user)), fanout_cursor(a->gw->fanout), cursor);
         struct buf json = BUF_EMPTY;
         buf_add_str(&json, "{\"notifications\":[");
         buf_add_slice(&json, buf_slice(&p.json));

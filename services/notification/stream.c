@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define REFRESH_PARTS 3
 #define EXPIRY_WARNING_MS 60000
 
 struct stream *stream_new(struct gateway *gw, struct slice user, struct slice topics)
@@ -55,12 +54,19 @@ void stream_gap(struct stream *st, const char *topic, int64_t from_seq, int64_t 
         send_event(st, SLICE_LIT("gap"), SLICE_NONE, slice_of(data, (size_t)n));
 }
 
+/* An id without data, so that a client that hears nothing keeps a fresh place in the log. */
 static void send_id(struct stream *st)
 {
+        struct slice raw = subscriber_cursor(st->gw->fanout, &st->sub, gateway_now(st->gw));
+        if (raw.n == 0)
+                return;
         char id[SSE_ID_TEXT];
-        size_t n = gateway_sse_id(st->gw, st->sub.variant, fanout_vector(st->gw->fanout), id);
-        send_event(st, SLICE_NONE, slice_of(id, n), SLICE_NONE);
-        st->heard_ms = gateway_now(st->gw);
+        size_t n = gateway_sse_id(st->gw, st->sub.variant, raw, id);
+        struct msg *m = es_frame(SLICE_NONE, slice_of(id, n), SLICE_NONE);
+        m->flags = MSG_VOLATILE;
+        if (es_push(st->es, m, false) == 0)
+                es_flush(st->es);
+        msg_unref(m);
 }
 
 void stream_close(struct stream *st)
@@ -117,19 +123,16 @@ static void attach_now(struct stream *st)
         send_id(st);
 }
 
-static void attach_at(struct stream *st, const int64_t offset[2])
+static void attach_at(struct stream *st, const uint32_t epoch[2], const int64_t offset[2])
 {
         struct fanout *f = st->gw->fanout;
-        int64_t vector[FANOUT_SLOTS_MAX];
-        memcpy(vector, fanout_vector(f), fanout_slot_count(f) * sizeof(*vector));
-        vector[fanout_slot(f, TOPIC_NOTIFICATIONS, st->sub.variant)] = offset[0];
-        vector[fanout_slot(f, TOPIC_BROADCASTS, 0)] = offset[1];
-        st->heard_ms = gateway_now(st->gw);
-        bool old = st->start == START_CURSOR && st->epoch[0] != fanout_epoch(f, TOPIC_NOTIFICATIONS);
-        if (old)
-                subscriber_attach_old_epoch(f, &st->sub, st->epoch[0], vector, gateway_now(st->gw));
-        else
-                subscriber_attach(f, &st->sub, vector, gateway_now(st->gw));
+        int64_t seqs[FANOUT_SLOTS_MAX];
+        /* Slots that the stream does not touch begin at the present end. */
+        for (uint16_t p = 0; p < feed_partitions(st->gw->app->feed, TOPIC_NOTIFICATIONS); p++)
+                seqs[fanout_slot(f, TOPIC_NOTIFICATIONS, p)] = ((int64_t)fanout_epoch(f, TOPIC_NOTIFICATIONS) << SEQ_EPOCH_SHIFT) + fanout_position(f, TOPIC_NOTIFICATIONS, p);
+        seqs[fanout_slot(f, TOPIC_NOTIFICATIONS, st->sub.variant)] = ((int64_t)epoch[0] << SEQ_EPOCH_SHIFT) + offset[0];
+        seqs[fanout_slot(f, TOPIC_BROADCASTS, 0)] = ((int64_t)epoch[1] << SEQ_EPOCH_SHIFT) + offset[1];
+        subscriber_attach_seqs(f, &st->sub, seqs, gateway_now(st->gw));
 }
 
 /* ---- ?since= ---- */
@@ -166,7 +169,8 @@ static void since_found(void *arg, int err, const struct feed_rows *rows)
                 if (this_epoch && at < offset[i])
                         offset[i] = at;
         }
-        attach_at(st, offset);
+        const uint32_t epoch[2] = {fanout_epoch(f, TOPIC_NOTIFICATIONS), fanout_epoch(f, TOPIC_BROADCASTS)};
+        attach_at(st, epoch, offset);
 }
 
 static void find_since(struct stream *st)
@@ -193,7 +197,7 @@ static void on_opened(void *app, struct es_stream *es, void *user)
         }
         follow(st);
         if (st->start == START_CURSOR)
-                attach_at(st, st->offset);
+                attach_at(st, st->epoch, st->offset);
         else if (st->start == START_SINCE)
                 find_since(st);
         else
@@ -247,7 +251,6 @@ const struct es_ops stream_ops = {
 
 void stream_refresh(struct stream *st, int64_t now_ms)
 {
-        int64_t age = (int64_t)st->gw->app->feed_settings.tail_fill_ms / REFRESH_PARTS;
-        if (st->sub.state == SUB_LIVE && !st->sub.own && now_ms - st->heard_ms >= age)
+        if (subscriber_stale(st->gw->fanout, &st->sub, st->gw->app->feed_settings.tail_fill_ms, now_ms))
                 send_id(st);
 }

@@ -28,7 +28,6 @@ struct stream {
         int64_t offset[2];
         int64_t since_ms;
         int64_t issued_ms, expires_ms; /* wall; expires 0 = never */
-        int64_t heard_ms;              /* monotonic; newest id that went to the client */
         bool warned;                   /* token_expiring was sent */
 };
 
