@@ -132,7 +132,7 @@ function(tern_unit_tests)
   endforeach()
 endfunction()
 
-# tests/fuzz/<folder>/fuzz_x.c with its corpus in tests/fuzz/<folder>/x/: a libFuzzer program in the preset fuzz, and
+# tests/fuzz/<folder>/fuzz_x.c with its corpus in tests/fuzz/<folder>/x/ (or corpus/ if it is the only one): a libFuzzer program in the preset fuzz, and
 # in all others a CTest test that replays the corpus.
 function(tern_fuzzers)
   file(GLOB fuzzers CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/fuzz/*/fuzz_*.c)
@@ -153,9 +153,11 @@ function(tern_fuzzers)
     target_compile_options(${target} PRIVATE -Wno-missing-prototypes)
     tern_link_tested(${target} ${folder})
     set(corpus)
-    if(EXISTS ${dir}/${short})
-      set(corpus ${dir}/${short})
-    endif()
+    foreach(place ${dir}/corpus ${dir}/corpus/${short} ${dir}/${short})
+      if(EXISTS ${place})
+        set(corpus ${place})
+      endif()
+    endforeach()
     add_test(NAME fuzz/${folder}/${short} COMMAND ${target} ${corpus})
     set_tests_properties(fuzz/${folder}/${short} PROPERTIES TIMEOUT 120)
     add_dependencies(unit_tests ${target})

@@ -3,7 +3,7 @@
 // They are taken from below the kernel's range for outgoing connections, so that no client socket grabs the port
 // of a process that is down for a moment, and each is marked by a file, so that several stacks that start at the
 // same time do not choose the same one.
-import { mkdirSync, readFileSync, rmSync, existsSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -45,6 +45,7 @@ function stale(mark) {
 function take(port, owner) {
   const mark = join(marks, String(port));
   try {
+    mkdirSync(marks, { recursive: true, mode: 0o777 });
     writeFileSync(mark, owner, { flag: 'wx' });
     return true;
   } catch (e) {
@@ -56,7 +57,6 @@ function take(port, owner) {
 
 /** `count` free ports, marked as `owner`'s (a folder) until releasePorts(). */
 export async function takePorts(count, owner) {
-  mkdirSync(marks, { recursive: true, mode: 0o777 });
   const { low, high } = range();
   const ports = [];
   for (let tries = 0; ports.length < count; tries++) {
@@ -71,4 +71,9 @@ export async function takePorts(count, owner) {
 
 export function releasePorts(ports) {
   for (const port of ports) rmSync(join(marks, String(port)), { force: true });
+  try {
+    rmdirSync(marks);
+  } catch {
+    // Others have marks of their own.
+  }
 }

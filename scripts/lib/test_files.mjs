@@ -46,6 +46,11 @@ function printLogs(folders) {
   }
 }
 
+function printEnd(path) {
+  console.log(`  --- the end of ${path}`);
+  for (const line of logTail(path, 0, 8192).trim().split('\n').slice(-30)) console.log(`      ${line}`);
+}
+
 function readResults(path) {
   if (!existsSync(path)) return [];
   return readFileSync(path, 'utf8').split('\n').filter(Boolean).map((line) => JSON.parse(line));
@@ -89,14 +94,14 @@ export async function runFile({ name, path }, { out, tally, onChild }) {
     failures += ok ? 0 : 1;
     tally.add({ name: `${name}: ${r.name}`, ok, ms: r.ms, why });
   }
-  if (results.length === 0 || (end && failures === 0)) {
+  const crashed = results.length === 0 || (end && failures === 0);
+  if (crashed) {
     failures++;
     tally.add({ name, ok: false, ms: 0, why: end ?? 'it holds no test' });
   }
   const logs = await endStacks(folder);
   if (failures > 0) {
-    console.log(`  --- the end of the output (${join(folder, 'output')})`);
-    for (const line of logTail(join(folder, 'output'), 0, 8192).trim().split('\n').slice(-25)) console.log(`      ${line}`);
+    if (crashed) printEnd(join(folder, 'output'));
     printLogs(logs);
   } else {
     rmSync(folder, { recursive: true, force: true });
