@@ -5,7 +5,8 @@
  * that shard's thread. Transports, heartbeats, upgrade, packet parsing, namespaces and acks are
  * here; who may connect, rooms and the log are the application's (sio_ops).
  *
- * Sockets are freed after ops.closed returned; nothing is freed from inside a callback of its own.
+ * ops.closed comes at the end of the loop turn, never from inside a call of the application, and the socket is freed after it.
+ * Calls about a socket that is not connected, or not any more, are harmless and do nothing.
  */
 #ifndef TERN_REALTIME_SOCKETIO_SERVER_H
 #define TERN_REALTIME_SOCKETIO_SERVER_H
@@ -35,6 +36,8 @@ enum sio_close_reason { /* as the reference names them; also index into connecti
 };
 
 struct sio_handshake { /* borrowed for the call */
+        /* After the connection's first accepted CONNECT only client_addr, authorization and query are kept. query: raw, without
+         * Engine.IO's own parameters. */
         struct slice client_addr, origin, authorization, cookie, query, user_agent, traceparent;
         int64_t time_ms; /* wall */
         bool websocket;
@@ -53,11 +56,15 @@ struct sio_ops {
          * sio_refuse(), now or later. Until then the socket's events are not delivered. */
         void (*connect)(void *app, struct sio_socket *s, struct slice nsp, struct slice payload, const struct sio_handshake *hs);
         void (*event)(void *app, struct sio_socket *s, const struct sio_event *ev);
-        /* Also called if it was never accepted. After it the socket is gone. */
+        /* The client answered sio_emit_ack(): ev->name is empty, ev->ack_id what that returned. Ids that were never given out come
+         * here too: who asks keeps its own list. May be NULL. */
+        void (*ack)(void *app, struct sio_socket *s, const struct sio_event *ev);
+        /* Also called if it was refused, or never answered. After it the socket is gone. */
         void (*closed)(void *app, struct sio_socket *s, enum sio_close_reason reason);
-        /* The outbox fell below half its bound after sio_push() had refused, or after -EAGAIN pacing. */
+        /* The outbox fell below half its bound after sio_push() had refused, or after -EAGAIN pacing. May be NULL, as the next. */
         void (*drained)(void *app, struct sio_socket *s);
-        /* sio_push dropped events at the bound (see outbox_drop_events): first is the oldest dropped; NULL if only volatile. */
+        /* sio_push dropped events at the bound (see outbox_drop_events): first is the oldest dropped; NULL if only volatile. The outbox is the
+         * connection's: with several namespaces each of its sockets is called. */
         void (*dropped)(void *app, struct sio_socket *s, const struct msg *first);
 };
 
@@ -69,6 +76,7 @@ struct sio_options {
         const char *origins;        /* "*", "" or a list; CORS and WebSocket Origin check */
         bool cookie;
         uint32_t max_attachments;   /* 10 */
+        size_t binary_bytes_max;    /* of one packet with its attachments; 0 = 4 times max_payload */
         size_t socket_user_size;    /* bytes of application memory in each sio_socket, zeroed */
         /* A kept-alive polling socket that may carry another request: takes fd (the intake). Any thread. */
         void (*rest)(void *arg, int fd, const char *client_addr);
@@ -100,7 +108,11 @@ void sio_refuse(struct sio_socket *s, const char *message, struct slice data_jso
 /* args_json: "a,b" without brackets. */
 void sio_ack(struct sio_socket *s, int64_t ack_id, struct slice args_json);
 void sio_emit(struct sio_socket *s, const char *event, struct slice args_json);
-/* Queues a shared frame (its own reference). 0; -ENOBUFS at the bound: MSG_EVENTs were dropped and ops.dropped() was called;
+/* The same with attachments, which args_json names by placeholders: {"_placeholder":true,"num":0}. */
+void sio_ack_binary(struct sio_socket *s, int64_t ack_id, struct slice args_json, const struct slice *attachments, size_t count);
+/* Asks for an answer (ops.ack); returns the id by which it will come. */
+int64_t sio_emit_ack(struct sio_socket *s, const char *event, struct slice args_json, const struct slice *attachments, size_t count);
+/* Queues a shared frame (its own reference); MSG_VOLATILE is dropped when it could not go out at once. 0; -ENOBUFS at the bound: MSG_EVENTs were dropped and ops.dropped() was called;
  * with catchup set: -EAGAIN above catchup_bytes_max, nothing queued and ops.drained() will follow. Nothing is written before sio_flush(). */
 MUST_CHECK int sio_push(struct sio_socket *s, struct msg *m, bool catchup);
 /* One gathered write for the connection. sio_ack, sio_emit and accept flush by themselves at the end of the current read. */

@@ -1,0 +1,103 @@
+#include "conf_host.h"
+
+#include "base/config.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void conf_must(const struct conf_host *h, int r, const char *what)
+{
+        if (r >= 0)
+                return;
+        fprintf(stderr, "%s: %s: %s\n", h->name, what, strerror(-r));
+        exit(1);
+}
+
+static void read_arguments(struct conf_host *h, int argc, char **argv)
+{
+        h->name = argv[0];
+        for (int i = 1; i < argc; i++) {
+                uint64_t port;
+                if (strcmp(argv[i], "--port") == 0 && i + 1 < argc && slice_to_u64(slice_str(argv[i + 1]), 65535, &port)) {
+                        h->port = (uint32_t)port;
+                        i++;
+                        continue;
+                }
+                fprintf(stderr, "usage: %s [--port N]\n", h->name);
+                exit(2);
+        }
+}
+
+static void load_settings(struct conf_host *h)
+{
+        static char origins[] = "TERN_ORIGINS=*";
+        char *env[] = {origins, NULL};
+        struct config_group group = {"HTTP", http_settings_rows, http_settings_count, &h->settings};
+        struct config_result result;
+        conf_must(h, config_load(&group, 1, env, &result), "settings");
+        config_result_done(&result);
+}
+
+static bool feed(void *arg, int fd, const char *client_addr)
+{
+        struct conf_host *h = arg;
+        return http_server_feed(h->http, fd, client_addr);
+}
+
+void conf_host_rest(void *arg, int fd, const char *client_addr)
+{
+        struct conf_host *h = arg;
+        intake_rest(h->intake, fd, client_addr);
+}
+
+void conf_host_start(struct conf_host *h, int argc, char **argv)
+{
+        *h = (struct conf_host){0};
+        lifecycle_init(&h->lifecycle);
+        read_arguments(h, argc, argv);
+        load_settings(h);
+        h->metrics = metrics_new(METRICS_MESSAGING);
+        for (unsigned i = 0; i < CONF_SHARDS; i++)
+                conf_must(h, shard_new(i, &h->lifecycle, NULL, NULL, NULL, &h->shards[i]), "shard");
+        struct http_options o = {.settings = &h->settings, .metrics = h->metrics, .rest = conf_host_rest, .rest_arg = h};
+        conf_must(h, http_server_new(&o, &h->http), "HTTP server");
+}
+
+void conf_host_serve(struct conf_host *h)
+{
+        conf_must(h, http_server_start(h->http), "HTTP server");
+        struct intake_options o = {
+                .bind = "127.0.0.1",
+                .port = h->port,
+                .head_ms = 5000,
+                .idle_ms = 15000,
+                .head_bytes_max = h->settings.head_bytes_max,
+                .feed = feed,
+                .arg = h,
+                .metrics = h->metrics,
+        };
+        uint32_t port;
+        conf_must(h, intake_new(&o, h->shards, CONF_SHARDS, &h->intake, &port), "port");
+        conf_must(h, intake_open(h->intake), "listen");
+        printf("ready http://127.0.0.1:%u\n", port);
+        fflush(stdout);
+        while (lifecycle_wait(&h->lifecycle, -1) == 0)
+                ;
+        intake_shut(h->intake);
+        h->http = http_server_free(h->http);
+}
+
+void conf_host_stop_shards(struct conf_host *h)
+{
+        for (unsigned i = 0; i < CONF_SHARDS; i++)
+                h->shards[i] = shard_free(h->shards[i]);
+}
+
+void conf_host_done(struct conf_host *h)
+{
+        h->intake = intake_free(h->intake);
+        h->metrics = metrics_free(h->metrics);
+        struct config_group group = {"HTTP", http_settings_rows, http_settings_count, &h->settings};
+        config_free(&group, 1);
+        lifecycle_done(&h->lifecycle);
+}

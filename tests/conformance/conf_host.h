@@ -1,0 +1,39 @@
+/*
+ * conf_host - what the conformance programs share: a loopback listener, two shards and civetweb's workers, from main to SIGTERM.
+ *
+ *     conf-x [--port N]      prints one line with its address when it is ready
+ */
+#ifndef TERN_CONFORMANCE_CONF_HOST_H
+#define TERN_CONFORMANCE_CONF_HOST_H
+
+#include "base/lifecycle.h"
+#include "base/metrics.h"
+#include "http/server.h"
+#include "net/intake.h"
+#include "net/shard.h"
+
+#define CONF_SHARDS 2
+
+struct conf_host {
+        struct lifecycle lifecycle;
+        struct metrics *metrics;
+        struct http_settings settings;
+        struct http_server *http;
+        struct intake *intake;
+        struct shard *shards[CONF_SHARDS];
+        const char *name; /* borrowed from argv */
+        uint32_t port;
+};
+
+/* Shards run, routes may be added. On a failure the reason is printed and the program ends. */
+void conf_host_start(struct conf_host *h, int argc, char **argv);
+/* Keep-alive sockets come back here; arg is the host. */
+void conf_host_rest(void *arg, int fd, const char *client_addr);
+/* Serves until SIGTERM or SIGINT; then no worker runs any more, the shards still do. */
+void conf_host_serve(struct conf_host *h);
+void conf_host_stop_shards(struct conf_host *h);
+void conf_host_done(struct conf_host *h);
+/* Ends the program if r is an error. */
+void conf_must(const struct conf_host *h, int r, const char *what);
+
+#endif
