@@ -242,12 +242,15 @@ static bool put_back(struct store *st, struct store_job *j)
                 return false;
         j->tries++;
         pthread_mutex_lock(&st->lock);
-        list_push_front(&st->queue, &j->mail.link);
-        st->queued++;
-        pthread_cond_signal(&st->work);
-        pthread_cond_signal(&st->watch);
+        bool stop = st->stop;
+        if (!stop) {
+                list_push_front(&st->queue, &j->mail.link);
+                st->queued++;
+                pthread_cond_signal(&st->work);
+                pthread_cond_signal(&st->watch);
+        }
         pthread_mutex_unlock(&st->lock);
-        return true;
+        return !stop;
 }
 
 static void run_one(struct store *st, struct db *db, struct store_job *j)
