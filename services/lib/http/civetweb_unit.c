@@ -26,6 +26,8 @@ static int unit_bind(int fd, const struct sockaddr *addr, socklen_t n)
 #include "civetweb.c"
 
 #undef bind
+#undef free /* these two civetweb forbids to itself */
+#undef snprintf
 
 #include "http/unit.h"
 #include <sys/eventfd.h>
