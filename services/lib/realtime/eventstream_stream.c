@@ -139,10 +139,13 @@ static void on_turn(struct shard *sh, struct shard_later *l)
                 return;
         }
         rewatch(s);
-        bool room = (s->refused && s->out.bytes <= o->outbox_bytes_max / 2) || (s->paced && s->out.bytes <= o->catchup_bytes_max / 2);
+        /* What was dropped has emptied the outbox by itself; it is the socket that has to take bytes again. */
+        bool taken = s->refused && !conn_blocked(&s->conn) && s->out.bytes <= o->outbox_bytes_max / 2;
+        bool room = taken || (s->paced && s->out.bytes <= o->catchup_bytes_max / 2);
         if (!room)
                 return; /* writable() asks again */
-        s->refused = s->paced = false;
+        s->refused = false;
+        s->paced = false;
         s->lane->srv->ops.drained(s->lane->app, s, s->user);
 }
 
