@@ -1,6 +1,6 @@
 // Tests written for Node's runner: one file after the other, each in a process and a folder of its own.
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, openSync, closeSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, openSync, closeSync, readFileSync, readdirSync, readlinkSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { sentenceOf } from './failure.mjs';
@@ -22,7 +22,22 @@ export function testFiles(folder) {
     .map((f) => ({ name: `${folder}/${basename(f, suffix)}`, path: join(dir, f) }));
 }
 
-/** Ends whatever stack a test left below its folder. Returns the folders of the stacks' logs. */
+/**
+ * A test that was killed may have started something that it had not yet noted down: servers that work in its folder
+ * are ended all the same.
+ */
+function endServersIn(folder) {
+  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+    try {
+      const inside = `${readlinkSync(`/proc/${pid}/cwd`)}/`.startsWith(`${folder}/`);
+      if (inside && /^(postgres|java|tern-.*)$/.test(basename(readlinkSync(`/proc/${pid}/exe`)))) process.kill(Number(pid), 'SIGKILL');
+    } catch {
+      // It has ended, or it is not ours to look at.
+    }
+  }
+}
+
+/** Ends whatever a test left below its folder. Returns the folders of the stacks' logs. */
 export async function endStacks(out) {
   const logs = [];
   for (const entry of existsSync(out) ? readdirSync(out, { withFileTypes: true }) : []) {
@@ -31,6 +46,7 @@ export async function endStacks(out) {
     if (existsSync(stack.state)) await stack.down().catch((e) => console.log(`  ${sentenceOf(e) ?? e.stack}`));
     if (existsSync(stack.logs)) logs.push(stack.logs);
   }
+  endServersIn(out);
   return logs;
 }
 
