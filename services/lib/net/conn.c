@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -148,6 +149,13 @@ int conn_open(struct conn *c, struct shard *sh, int fd, const char *client_addr,
                 want_turn(c);
         }
         return 0;
+}
+
+void conn_ack_within(struct conn *c, uint32_t ms)
+{
+        unsigned value = ms;
+        if (c->state == CONN_OPEN)
+                (void)setsockopt(c->watch.fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &value, sizeof(value));
 }
 
 void conn_read(struct conn *c, bool on)

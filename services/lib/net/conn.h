@@ -76,6 +76,9 @@ static inline struct shard *conn_shard(const struct conn *c)
 {
         return c->sh;
 }
+/* A peer that acknowledges nothing for so long is taken for dead: hangup(-ETIMEDOUT). Without it a host that vanished is noticed after
+ * a quarter of an hour, by whoever writes to it. */
+void conn_ack_within(struct conn *c, uint32_t ms);
 /* Off: bytes stay in the kernel (and press back on the peer); the peer's leaving is still noticed. On: never calls back at once. */
 void conn_read(struct conn *c, bool on);
 /* Writes what goes now, all iovecs gathered in one call: the bytes written, 0 to all. Fewer than all: ops.writable() will be called, and

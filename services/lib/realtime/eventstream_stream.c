@@ -8,6 +8,7 @@
 
 #define IOV_MAX_FLUSH 64
 #define END_MS 2000 /* how long a partly written block may take to get out */
+#define ACK_SLACK_MS 1000 /* our own look at a stall comes first */
 
 /* ---- the timer ---- */
 
@@ -294,8 +295,10 @@ static void on_hangup(struct conn *c, int err)
         struct es_stream *s = container_of(c, struct es_stream, conn);
         if (s->state == ES_ENDING)
                 close_now(s, false);
+        else if (err == 0 || err == -ECONNRESET || err == -EPIPE)
+                es_stream_end(s, ES_CLOSE_CLIENT);
         else
-                es_stream_end(s, err == 0 || err == -ECONNRESET || err == -EPIPE ? ES_CLOSE_CLIENT : ES_CLOSE_TRANSPORT_ERROR);
+                es_stream_end(s, err == -ETIMEDOUT ? ES_CLOSE_STALLED : ES_CLOSE_TRANSPORT_ERROR);
 }
 
 static void on_closed(struct conn *c)
@@ -319,6 +322,7 @@ void es_stream_start(struct es_stream *s, int fd, const char *client_addr, struc
         }
         /* Whatever the client sends now presses back on itself alone; its leaving is noticed all the same. */
         conn_read(&s->conn, false);
+        conn_ack_within(&s->conn, lane->srv->o.stall_ms + ACK_SLACK_MS);
         s->state = ES_OPEN;
         s->wrote_ms = shard_now_ms(lane->sh);
         queue(s, head);
