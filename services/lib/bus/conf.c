@@ -50,6 +50,14 @@ static char *print_manual(void)
         return text;
 }
 
+/* How the user wrote it: TERN_KAFKA_A_B for a.b. */
+static void env_name(const char *name, char ret[128])
+{
+        size_t n = (size_t)snprintf(ret, 128, "TERN_KAFKA_%s", name);
+        for (size_t i = 0; i < n && i < 127; i++)
+                ret[i] = ret[i] == '.' ? '_' : ret[i] >= 'a' && ret[i] <= 'z' ? (char)(ret[i] - 'a' + 'A') : ret[i];
+}
+
 int bus_conf_props(struct bus *b, const struct config_passthrough *props, size_t count, char fault[256])
 {
         char *manual = print_manual();
@@ -59,12 +67,13 @@ int bus_conf_props(struct bus *b, const struct config_passthrough *props, size_t
         b->props = xcalloc(count + 1, sizeof(*b->props));
         for (size_t i = 0; i < count && !err; i++) {
                 const char *name = props[i].name, *value = props[i].value;
-                char why[200] = "";
+                char why[100] = "", env[128];
+                env_name(name, env);
                 if (is_forced(name)) {
-                        snprintf(fault, 256, "%s may not be set: Tern depends on its own value", name);
+                        snprintf(fault, 256, "%s may not be set: Tern depends on its own value", env);
                         err = -EINVAL;
                 } else if (rd_kafka_conf_set(probe, name, value, why, sizeof(why)) != RD_KAFKA_CONF_OK) {
-                        snprintf(fault, 256, "%s: %s", name, why);
+                        snprintf(fault, 256, "%s: %s", env, why);
                         err = -EINVAL;
                 } else {
                         b->props[b->prop_count++] = (struct bus_property){xstrdup(name), xstrdup(value), manual ? scope_of(manual, name) : '*'};

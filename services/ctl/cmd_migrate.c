@@ -1,0 +1,63 @@
+#include "ctl/ctl.h"
+
+#include "store/migrate.h"
+
+#include <errno.h>
+
+struct progress {
+        struct buf json;
+        bool as_json;
+        int version;
+        unsigned applied;
+};
+
+static void on_migration(void *arg, const struct migration *m, bool fresh)
+{
+        struct progress *p = arg;
+        p->version = m->version;
+        p->applied += fresh;
+        if (!fresh)
+                return;
+        if (!p->as_json) {
+                printf("applied %04d %s\n", m->version, m->name);
+                return;
+        }
+        buf_add_str(&p->json, p->json.p[p->json.n - 1] == '[' ? "{" : ",{");
+        json_number(&p->json, "version", m->version);
+        json_text(&p->json, "name", m->name);
+        buf_add_char(&p->json, '}');
+}
+
+int cmd_migrate(struct ctl *ctl, const struct args *a)
+{
+        uint32_t wait_s = 0;
+        char fault[256] = "";
+        if (args_u32(a, "wait", 86400, &wait_s, fault) != 0) {
+                ctl_fail("%s", fault);
+                return EXIT_USAGE;
+        }
+        if (!ctl_has_postgres(ctl)) {
+                ctl_fail("TERN_POSTGRES_DSN or TERN_POSTGRES_DSN_FILE has to name the database");
+                return EXIT_USAGE;
+        }
+        int code = ctl_db(ctl, wait_s * INT64_C(1000));
+        if (code)
+                return code;
+        struct progress p = {.as_json = args_flag(a, "json")};
+        buf_add_str(&p.json, "{\"applied\":[");
+        int err = store_migrate(ctl->db, migrations_embedded, migrations_embedded_count, on_migration, &p, fault);
+        if (p.as_json) {
+                buf_add_char(&p.json, ']');
+                json_number(&p.json, "version", p.version);
+                buf_add_char(&p.json, '}');
+                print_line(&p.json);
+        } else if (!err) {
+                printf("the schema is at version %d, %s\n", p.version, p.applied ? "brought there now" : "nothing was to do");
+        }
+        buf_done(&p.json);
+        if (err) {
+                ctl_fail("%s", fault);
+                return p.applied ? EXIT_PARTLY : EXIT_FAILED;
+        }
+        return EXIT_DONE;
+}
