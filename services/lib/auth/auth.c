@@ -78,7 +78,8 @@ int auth_new(const struct auth_settings *s, struct auth **ret, char fault[256])
         int r = 0;
         if (!a->off && !has_source(s)) {
                 snprintf(fault, 256,
-                        "TERN_AUTH is on, so one of TERN_AUTH_HS256_SECRET_FILE, TERN_AUTH_JWKS_FILE and TERN_AUTH_JWKS_URL has to be set");
+                        "TERN_AUTH is on, so one of TERN_AUTH_HS256_SECRET_FILE, "
+                        "TERN_AUTH_JWKS_FILE and TERN_AUTH_JWKS_URL has to be set");
                 r = -EINVAL;
         } else if (!a->off) {
                 r = refresh_new(s, &a->refresh, fault);
@@ -120,7 +121,8 @@ static enum auth_failure failure_of(int r)
         return r == -ENOKEY ? AUTH_KEY : r == -EPERM ? AUTH_ALGORITHM : AUTH_SIGNATURE;
 }
 
-int auth_verify(struct auth *a, struct slice token, int64_t now_wall_ms, struct identity *ret, enum auth_failure *ret_failure)
+int auth_verify(struct auth *a, struct slice token, int64_t now_wall_ms, struct identity *ret,
+        enum auth_failure *ret_failure)
 {
         struct token_header header;
         struct slice payload;
@@ -173,9 +175,12 @@ char *auth_sign_hs256(const char *secret, const char *claims_json)
         jwk_t *jwk = NULL;
         char *token = NULL, *ret = NULL;
         if (r_jws_init(&jws) == RHN_OK && r_jwk_init(&jwk) == RHN_OK &&
-                r_jwk_import_from_symmetric_key(jwk, (const unsigned char *)secret, strlen(secret)) == RHN_OK &&
-                r_jws_set_alg(jws, R_JWA_ALG_HS256) == RHN_OK && r_jws_set_header_str_value(jws, "typ", "JWT") == RHN_OK &&
-                r_jws_set_payload(jws, (const unsigned char *)claims_json, strlen(claims_json)) == RHN_OK)
+                r_jwk_import_from_symmetric_key(
+                        jwk, (const unsigned char *)secret, strlen(secret)) == RHN_OK &&
+                r_jws_set_alg(jws, R_JWA_ALG_HS256) == RHN_OK &&
+                r_jws_set_header_str_value(jws, "typ", "JWT") == RHN_OK &&
+                r_jws_set_payload(jws, (const unsigned char *)claims_json, strlen(claims_json)) ==
+                        RHN_OK)
                 token = r_jws_serialize(jws, jwk, R_FLAG_IGNORE_REMOTE);
         if (token)
                 ret = xstrdup(token);

@@ -16,15 +16,15 @@
 
 #define KEYS_MAX 64
 #define KID_BYTES_MAX 256
-#define PROPERTY_BYTES_MAX 1400 /* base64url of an 8192-bit modulus */
+#define PROPERTY_BYTES_MAX 1400  /* base64url of an 8192-bit modulus */
 #define RSA_MODULUS_TEXT_MIN 342 /* of a 2048-bit one */
-#define ANONYMOUS_TRIES_MAX 4   /* keys that are tried for a token that names none */
+#define ANONYMOUS_TRIES_MAX 4    /* keys that are tried for a token that names none */
 #define HS256_BYTES 32
 
 struct key {
         enum key_algorithm alg;
-        char *kid;   /* owned; NULL = none */
-        jwk_t *jwk;  /* owned */
+        char *kid;    /* owned; NULL = none */
+        jwk_t *jwk;   /* owned */
         char *secret; /* owned; HS256 only */
 };
 
@@ -47,7 +47,10 @@ void key_library_init(void)
 
 bool key_algorithm_of(struct slice name, enum key_algorithm *ret)
 {
-        static const char *const names[] = {[KEY_HS256] = "HS256", [KEY_RS256] = "RS256", [KEY_ES256] = "ES256", [KEY_EDDSA] = "EdDSA"};
+        static const char *const names[] = {[KEY_HS256] = "HS256",
+                [KEY_RS256] = "RS256",
+                [KEY_ES256] = "ES256",
+                [KEY_EDDSA] = "EdDSA"};
         for (size_t i = 0; i < ARRAY_LEN(names); i++) {
                 if (slice_is(name, names[i])) {
                         *ret = (enum key_algorithm)i;
@@ -63,7 +66,8 @@ static void add_secret(struct key_set *ks, const char *secret)
                 return;
         struct key k = {.alg = KEY_HS256, .secret = xstrdup(secret)};
         CHECK(r_jwk_init(&k.jwk) == RHN_OK);
-        CHECK(r_jwk_import_from_symmetric_key(k.jwk, (const unsigned char *)secret, strlen(secret)) == RHN_OK);
+        CHECK(r_jwk_import_from_symmetric_key(
+                      k.jwk, (const unsigned char *)secret, strlen(secret)) == RHN_OK);
         ks->keys[ks->n++] = k;
 }
 
@@ -105,12 +109,14 @@ size_t key_set_count(const struct key_set *ks)
 
 /* ---- JWKS ---- */
 
-/* A string member, decoded and NUL-terminated; the caller frees. NULL if it is absent, no string, empty, too long, or holds a NUL. */
+/* A string member, decoded and NUL-terminated; the caller frees. NULL if it is absent, no string,
+ * empty, too long, or holds a NUL. */
 static char *text_of(struct slice object, const char *name, size_t bytes_max)
 {
         struct slice v;
         struct buf b = BUF_EMPTY;
-        if (!json_member(object, name, &v) || !json_decode_string(v, &b) || b.n == 0 || b.n > bytes_max || memchr(b.p, '\0', b.n)) {
+        if (!json_member(object, name, &v) || !json_decode_string(v, &b) || b.n == 0 ||
+                b.n > bytes_max || memchr(b.p, '\0', b.n)) {
                 buf_done(&b);
                 return NULL;
         }
@@ -131,7 +137,8 @@ static bool text_is(struct slice object, const char *name, const char *want, boo
 static bool copy_property(jwk_t *jwk, struct slice object, const char *name, size_t bytes_min)
 {
         char *text = text_of(object, name, PROPERTY_BYTES_MAX);
-        bool ok = text && strlen(text) >= bytes_min && r_jwk_set_property_str(jwk, name, text) == RHN_OK;
+        bool ok = text && strlen(text) >= bytes_min &&
+                  r_jwk_set_property_str(jwk, name, text) == RHN_OK;
         free(text);
         return ok;
 }
@@ -154,8 +161,9 @@ static const struct key_kind *kind_of(struct slice object)
 {
         for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
                 const struct key_kind *k = &kinds[i];
-                if (text_is(object, "kty", k->kty, false) && (!k->crv || text_is(object, "crv", k->crv, false)) && text_is(object, "alg", k->alg, true) &&
-                        text_is(object, "use", "sig", true))
+                if (text_is(object, "kty", k->kty, false) &&
+                        (!k->crv || text_is(object, "crv", k->crv, false)) &&
+                        text_is(object, "alg", k->alg, true) && text_is(object, "use", "sig", true))
                         return k;
         }
         return NULL;
@@ -199,7 +207,8 @@ static bool add_jwk(struct key_set *ks, struct slice object)
 int key_set_add_jwks(struct key_set *ks, struct slice json)
 {
         struct slice keys, object;
-        if (!json_check(json, 16, JSON_NO_NUL) || !json_member(json, "keys", &keys) || !json_is_array(keys))
+        if (!json_check(json, 16, JSON_NO_NUL) || !json_member(json, "keys", &keys) ||
+                !json_is_array(keys))
                 return -EINVAL;
         int added = 0;
         while (json_next(&keys, &object))
@@ -209,8 +218,9 @@ int key_set_add_jwks(struct key_set *ks, struct slice json)
 
 /* ---- verification ---- */
 
-/* Our own comparison before the library's: it compares the texts of two MACs with strcmp (CVE-2024-25714), whose time tells how much of a
- * forged one is right. A token that gets past this has the right MAC, so there is nothing left to learn. */
+/* Our own comparison before the library's: it compares the texts of two MACs with strcmp
+ * (CVE-2024-25714), whose time tells how much of a forged one is right. A token that gets past this
+ * has the right MAC, so there is nothing left to learn. */
 static bool mac_matches(const struct key *k, struct slice token)
 {
         const char *dot = memrchr(token.p, '.', token.n);
@@ -218,7 +228,8 @@ static bool mac_matches(const struct key *k, struct slice token)
         uint8_t want[HS256_BYTES], have[HS256_BYTES];
         if (base64url_decode(slice_from(token, signed_n + 1), have, sizeof(have)) != HS256_BYTES)
                 return false;
-        if (gnutls_hmac_fast(GNUTLS_MAC_SHA256, k->secret, strlen(k->secret), token.p, signed_n, want) != 0)
+        if (gnutls_hmac_fast(
+                    GNUTLS_MAC_SHA256, k->secret, strlen(k->secret), token.p, signed_n, want) != 0)
                 return false;
         return gnutls_memcmp(want, have, sizeof(want)) == 0;
 }
@@ -235,7 +246,8 @@ static bool has_kid(const struct key *k, struct slice kid)
         return k->kid && slice_is(kid, k->kid);
 }
 
-static int try_keys(const struct key_set *ks, enum key_algorithm alg, struct slice kid, jws_t *jws, struct slice token)
+static int try_keys(const struct key_set *ks, enum key_algorithm alg, struct slice kid, jws_t *jws,
+        struct slice token)
 {
         int r = -ENOKEY;
         unsigned tries = 0;
@@ -259,14 +271,17 @@ static int try_keys(const struct key_set *ks, enum key_algorithm alg, struct sli
         return r;
 }
 
-int key_set_verify(const struct key_set *ks, enum key_algorithm alg, struct slice kid, struct slice token)
+int key_set_verify(
+        const struct key_set *ks, enum key_algorithm alg, struct slice kid, struct slice token)
 {
         jws_t *jws = NULL;
         if (r_jws_init(&jws) != RHN_OK)
                 return -EACCES;
         int r = -EACCES;
-        /* R_PARSE_NONE: keys that the header brings along are not even read, nor is an unsigned token taken. */
-        if (r_jws_advanced_compact_parsen(jws, token.p, token.n, R_PARSE_NONE, R_FLAG_IGNORE_REMOTE) == RHN_OK)
+        /* R_PARSE_NONE: keys that the header brings along are not even read, nor is an unsigned
+         * token taken. */
+        if (r_jws_advanced_compact_parsen(
+                    jws, token.p, token.n, R_PARSE_NONE, R_FLAG_IGNORE_REMOTE) == RHN_OK)
                 r = try_keys(ks, alg, kid, jws, token);
         r_jws_free(jws);
         return r;

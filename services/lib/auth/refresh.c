@@ -95,13 +95,15 @@ static void install(struct refresh *rf)
         key_set_unref(old);
 }
 
-/* Sleeps for ms, but no longer than until a hint once HINT_MIN_MS are over. False when it is time to stop. */
+/* Sleeps for ms, but no longer than until a hint once HINT_MIN_MS are over. False when it is time
+ * to stop. */
 static bool rest(struct refresh *rf, int64_t ms)
 {
         int64_t began = clock_mono_ms();
         pthread_mutex_lock(&rf->lock);
         while (!atomic_load(&rf->stop)) {
-                int64_t due = began + (rf->hinted && ms > HINT_MIN_MS ? HINT_MIN_MS : ms), now = clock_mono_ms();
+                int64_t due = began + (rf->hinted && ms > HINT_MIN_MS ? HINT_MIN_MS : ms),
+                        now = clock_mono_ms();
                 if (now >= due)
                         break;
                 struct timespec at = {.tv_sec = due / 1000, .tv_nsec = due % 1000 * 1000000};
@@ -151,12 +153,18 @@ static int start(struct refresh *rf, char fault[256])
                 int r = load_file(rf);
                 if (r < 0) {
                         snprintf(fault, 256, "TERN_AUTH_JWKS_FILE is %.120s: %s", s->jwks_file,
-                                r == -EINVAL ? "this is no JWKS" : r == -ENOKEY ? "it holds no usable RS256, ES256 or EdDSA key" : strerror(-r));
+                                r == -EINVAL   ? "this is no JWKS"
+                                : r == -ENOKEY ? "it holds no usable RS256, ES256 or EdDSA key"
+                                               : strerror(-r));
                         return -EINVAL;
                 }
         }
-        if (is_set(s->jwks_url) && strncmp(s->jwks_url, "https://", 8) != 0 && strncmp(s->jwks_url, "http://", 7) != 0) {
-                snprintf(fault, 256, "TERN_AUTH_JWKS_URL is \"%.120s\", it has to begin with https:// or http://", s->jwks_url);
+        if (is_set(s->jwks_url) && strncmp(s->jwks_url, "https://", 8) != 0 &&
+                strncmp(s->jwks_url, "http://", 7) != 0) {
+                snprintf(fault, 256,
+                        "TERN_AUTH_JWKS_URL is \"%.120s\", it has to begin with https:// or "
+                        "http://",
+                        s->jwks_url);
                 return -EINVAL;
         }
         install(rf);
@@ -164,7 +172,10 @@ static int start(struct refresh *rf, char fault[256])
                 return 0;
         int r = pthread_create(&rf->thread, NULL, run, rf);
         if (r != 0) {
-                snprintf(fault, 256, "the thread that refreshes TERN_AUTH_JWKS_FILE and TERN_AUTH_JWKS_URL cannot start: %s", strerror(r));
+                snprintf(fault, 256,
+                        "the thread that refreshes TERN_AUTH_JWKS_FILE and TERN_AUTH_JWKS_URL "
+                        "cannot start: %s",
+                        strerror(r));
                 return -r;
         }
         rf->running = true;

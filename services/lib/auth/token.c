@@ -49,7 +49,8 @@ struct members {
 static bool same_key(struct slice a, struct slice b)
 {
         struct buf x = BUF_EMPTY, y = BUF_EMPTY;
-        bool same = json_decode_string(a, &x) && json_decode_string(b, &y) && slice_eq(buf_slice(&x), buf_slice(&y));
+        bool same = json_decode_string(a, &x) && json_decode_string(b, &y) &&
+                    slice_eq(buf_slice(&x), buf_slice(&y));
         buf_done(&x);
         buf_done(&y);
         return same;
@@ -74,7 +75,8 @@ static bool read_members(struct slice json, struct members *ret)
                 if (ret->n == MEMBERS_MAX)
                         return false;
                 for (size_t i = 0; i < ret->n; i++)
-                        if (slice_eq(keys[i], key) || ((has_escape(keys[i]) || has_escape(key)) && same_key(keys[i], key)))
+                        if (slice_eq(keys[i], key) || ((has_escape(keys[i]) || has_escape(key)) &&
+                                                              same_key(keys[i], key)))
                                 return false;
                 keys[ret->n] = key;
                 struct member *m = &ret->list[ret->n++];
@@ -103,7 +105,8 @@ static const struct slice *find(const struct members *ms, const char *name)
 static bool copy_text(struct slice value, char *dst, size_t n)
 {
         struct buf b = BUF_EMPTY;
-        bool ok = json_decode_string(value, &b) && b.n > 0 && !memchr(b.p, '\0', b.n) && slice_copy(buf_slice(&b), dst, n);
+        bool ok = json_decode_string(value, &b) && b.n > 0 && !memchr(b.p, '\0', b.n) &&
+                  slice_copy(buf_slice(&b), dst, n);
         buf_done(&b);
         return ok;
 }
@@ -113,7 +116,8 @@ static bool copy_text(struct slice value, char *dst, size_t n)
 /* Members that ask the verifier to fetch or trust something, or to read the token in another way. */
 static bool asks_too_much(const struct members *ms)
 {
-        static const char *const refused[] = {"jwk", "jku", "x5u", "x5c", "crit", "b64", "zip", "enc", "epk"};
+        static const char *const refused[] = {
+                "jwk", "jku", "x5u", "x5c", "crit", "b64", "zip", "enc", "epk"};
         for (size_t i = 0; i < ARRAY_LEN(refused); i++)
                 if (find(ms, refused[i]))
                         return true;
@@ -142,7 +146,8 @@ static int read_header(struct slice json, struct token_header *ret, enum auth_fa
         if (asks_too_much(&ms))
                 return refuse(AUTH_KEY, ret_failure);
         const struct slice *value = find(&ms, "alg");
-        if (!value || !copy_text(*value, alg, sizeof(alg)) || !key_algorithm_of(slice_str(alg), &ret->alg))
+        if (!value || !copy_text(*value, alg, sizeof(alg)) ||
+                !key_algorithm_of(slice_str(alg), &ret->alg))
                 return refuse(AUTH_ALGORITHM, ret_failure);
         value = find(&ms, "kid");
         if (value && !copy_text(*value, ret->kid, sizeof(ret->kid)))
@@ -150,7 +155,8 @@ static int read_header(struct slice json, struct token_header *ret, enum auth_fa
         return 0;
 }
 
-int token_open(struct slice token, struct token_header *ret, struct slice *ret_payload, enum auth_failure *ret_failure)
+int token_open(struct slice token, struct token_header *ret, struct slice *ret_payload,
+        enum auth_failure *ret_failure)
 {
         if (token.n == 0)
                 return refuse(AUTH_MISSING, ret_failure);
@@ -178,11 +184,14 @@ int token_open(struct slice token, struct token_header *ret, struct slice *ret_p
 
 /* ---- the claims ---- */
 
-/* A NumericDate in ms. False for anything but a JSON number within the years 1970 to 9999: 1e400 is infinite, "123" is no number. */
+/* A NumericDate in ms. False for anything but a JSON number within the years 1970 to 9999: 1e400 is
+ * infinite, "123" is no number. */
 static bool read_date(const struct slice *value, int64_t *ret_ms)
 {
         char text[NUMBER_TEXT_MAX];
-        if (!value || value->n == 0 || (value->p[0] != '-' && (value->p[0] < '0' || value->p[0] > '9')) || !slice_copy(*value, text, sizeof(text)))
+        if (!value || value->n == 0 ||
+                (value->p[0] != '-' && (value->p[0] < '0' || value->p[0] > '9')) ||
+                !slice_copy(*value, text, sizeof(text)))
                 return false;
         double s = strtod(text, NULL);
         if (!isfinite(s) || s < 0 || s > DATE_MAX_S)
@@ -191,11 +200,14 @@ static bool read_date(const struct slice *value, int64_t *ret_ms)
         return true;
 }
 
-static int check_times(const struct auth_settings *s, const struct members *ms, int64_t now_ms, struct identity *ret, enum auth_failure *ret_failure)
+static int check_times(const struct auth_settings *s, const struct members *ms, int64_t now_ms,
+        struct identity *ret, enum auth_failure *ret_failure)
 {
         const struct slice *nbf = find(ms, "nbf");
         int64_t not_before_ms = 0;
-        if (!read_date(find(ms, "exp"), &ret->expires_ms) || !read_date(find(ms, "iat"), &ret->issued_ms) || (nbf && !read_date(nbf, &not_before_ms)))
+        if (!read_date(find(ms, "exp"), &ret->expires_ms) ||
+                !read_date(find(ms, "iat"), &ret->issued_ms) ||
+                (nbf && !read_date(nbf, &not_before_ms)))
                 return refuse(AUTH_MALFORMED, ret_failure);
         if (now_ms >= ret->expires_ms + s->leeway_ms)
                 return refuse(AUTH_EXPIRED, ret_failure);
@@ -226,7 +238,8 @@ static bool names(const struct slice *value, const char *want)
         return false;
 }
 
-static int check_origin(const struct auth_settings *s, const struct members *ms, struct identity *ret, enum auth_failure *ret_failure)
+static int check_origin(const struct auth_settings *s, const struct members *ms,
+        struct identity *ret, enum auth_failure *ret_failure)
 {
         const struct slice *iss = find(ms, "iss"), *aud = find(ms, "aud");
         bool any = !s->audience || !s->audience[0];
@@ -239,7 +252,8 @@ static int check_origin(const struct auth_settings *s, const struct members *ms,
         return 0;
 }
 
-/* A string, or an array of strings that are joined with blanks; "" if absent. Owned by the caller; NULL if it is neither or too long. */
+/* A string, or an array of strings that are joined with blanks; "" if absent. Owned by the caller;
+ * NULL if it is neither or too long. */
 static char *read_words(const struct slice *value, size_t bytes_max)
 {
         struct buf b = BUF_EMPTY;
@@ -267,16 +281,19 @@ bool token_subject_valid(struct slice sub)
                 return false;
         for (size_t i = 0; i < sub.n; i++) {
                 char c = sub.p[i];
-                if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || (c && strchr("._~@:|-", c))))
+                if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                            (c && strchr("._~@:|-", c))))
                         return false;
         }
         return true;
 }
 
-static int read_person(const struct members *ms, struct identity *ret, enum auth_failure *ret_failure)
+static int read_person(
+        const struct members *ms, struct identity *ret, enum auth_failure *ret_failure)
 {
         const struct slice *sub = find(ms, "sub");
-        if (!sub || !copy_text(*sub, ret->sub, sizeof(ret->sub)) || !token_subject_valid(slice_str(ret->sub)))
+        if (!sub || !copy_text(*sub, ret->sub, sizeof(ret->sub)) ||
+                !token_subject_valid(slice_str(ret->sub)))
                 return refuse(AUTH_SUBJECT, ret_failure);
         ret->scope = read_words(find(ms, "scope"), SCOPE_BYTES_MAX);
         ret->topics = read_words(find(ms, "topics"), TOPICS_BYTES_MAX);
@@ -288,7 +305,8 @@ static int read_person(const struct members *ms, struct identity *ret, enum auth
         return 0;
 }
 
-int token_claims(const struct auth_settings *s, struct slice payload, int64_t now_wall_ms, struct identity *ret, enum auth_failure *ret_failure)
+int token_claims(const struct auth_settings *s, struct slice payload, int64_t now_wall_ms,
+        struct identity *ret, enum auth_failure *ret_failure)
 {
         struct buf json = BUF_EMPTY;
         struct members ms;

@@ -1,6 +1,6 @@
 /*
- * body - request bodies, read to the byte: not one byte beyond the body leaves the kernel, because a pipelined
- * request that follows belongs to the socket's next visit.
+ * body - request bodies, read to the byte: not one byte beyond the body leaves the kernel, because
+ * a pipelined request that follows belongs to the socket's next visit.
  */
 #include "http/internal.h"
 
@@ -11,7 +11,7 @@
 
 #define DISCARD_BYTES_MAX 65536
 #define FIRST_BYTES 16384
-#define CHUNK_LINE_MAX 256   /* size and extensions */
+#define CHUNK_LINE_MAX 256 /* size and extensions */
 #define TRAILER_BYTES_MAX 4096
 
 struct reader {
@@ -63,7 +63,8 @@ static int read_exactly(struct reader *rd, struct buf *out, size_t n)
         return 0;
 }
 
-/* One line without its CRLF into line[cap]. Its length, -EINVAL if it is too long or no line, or -errno. */
+/* One line without its CRLF into line[cap]. Its length, -EINVAL if it is too long or no line, or
+ * -errno. */
 static ssize_t read_line(struct reader *rd, char *line, size_t cap)
 {
         size_t n = 0;
@@ -184,7 +185,8 @@ int http_body(struct http_request *rq, size_t bytes_max, struct slice *ret)
 
 void body_discard(struct http_conn *hc)
 {
-        if (hc->body_done || hc->body_begun || hc->fd < 0 || (hc->head.expect_continue && !hc->continued))
+        if (hc->body_done || hc->body_begun || hc->fd < 0 ||
+                (hc->head.expect_continue && !hc->continued))
                 return;
         struct reader rd = {hc, 0};
         struct buf sink = BUF_EMPTY;

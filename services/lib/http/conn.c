@@ -6,8 +6,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define STOP_LOOK_MS 100  /* how late a stopping server is noticed by who waits */
-#define LINGER_MS 500     /* how long a client may go on sending after it was refused */
+#define STOP_LOOK_MS 100 /* how late a stopping server is noticed by who waits */
+#define LINGER_MS 500    /* how long a client may go on sending after it was refused */
 #define LINGER_BYTES_MAX (1u << 20)
 
 struct http_conn *conn_new(struct http_server *srv, int fd, const char *client_addr)
@@ -31,7 +31,9 @@ static bool slot_enter(struct http_conn *hc)
 {
         if (hc->waits)
                 return true;
-        if (atomic_fetch_add_explicit(&hc->srv->waiting, 1, memory_order_relaxed) >= hc->srv->waiting_max) {
+        /* Courtesy to a client that was refused must not take the slots of those that are served. */
+        unsigned max = hc->lingers ? hc->srv->waiting_max / 2 : hc->srv->waiting_max;
+        if (atomic_fetch_add_explicit(&hc->srv->waiting, 1, memory_order_relaxed) >= max) {
                 atomic_fetch_sub_explicit(&hc->srv->waiting, 1, memory_order_relaxed);
                 return false;
         }
@@ -69,7 +71,8 @@ bool conn_write(struct http_conn *hc, struct slice a, struct slice b)
 {
         int64_t deadline = clock_mono_ms() + hc->srv->settings->reply_ms;
         while (!hc->broken && a.n + b.n > 0) {
-                struct iovec iov[2] = {{.iov_base = (void *)(uintptr_t)a.p, .iov_len = a.n}, {.iov_base = (void *)(uintptr_t)b.p, .iov_len = b.n}};
+                struct iovec iov[2] = {{.iov_base = (void *)(uintptr_t)a.p, .iov_len = a.n},
+                        {.iov_base = (void *)(uintptr_t)b.p, .iov_len = b.n}};
                 struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2};
                 ssize_t n = sendmsg(hc->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
                 if (n >= 0) {
@@ -98,7 +101,8 @@ static size_t blank_lines(const char *p, size_t n)
 
 static size_t refuse_with(struct http_conn *hc, int status, const char *why)
 {
-        hc->head = (struct head){.content_length = -1}; /* its slices point at bytes that are wiped next */
+        hc->head = (struct head){
+                .content_length = -1}; /* its slices point at bytes that are wiped next */
         hc->refused = status;
         hc->why = why;
         return 0;
@@ -109,7 +113,8 @@ size_t conn_arrived(void *fed, int fd, char *buf, size_t cap)
         struct http_conn *hc = fed;
         CHECK(fd == hc->fd);
         hc->began_mono_ms = clock_mono_ms();
-        int one = 1; /* who waited for the head may have raised it, and a body would then be waited for in vain */
+        int one =
+                1; /* who waited for the head may have raised it, and a body would then be waited for in vain */
         (void)setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &one, sizeof(one));
         ssize_t got = recv(fd, buf, cap, MSG_PEEK | MSG_DONTWAIT);
         if (got <= 0) {
@@ -119,7 +124,9 @@ size_t conn_arrived(void *fed, int fd, char *buf, size_t cap)
         size_t skip = blank_lines(buf, (size_t)got);
         size_t n = head_find(buf + skip, (size_t)got - skip);
         if (n == 0)
-                return refuse_with(hc, (size_t)got == cap ? 431 : 400, (size_t)got == cap ? "the request head is too long" : "incomplete request head");
+                return refuse_with(hc, (size_t)got == cap ? 431 : 400,
+                        (size_t)got == cap ? "the request head is too long"
+                                           : "incomplete request head");
         if (skip && recv(fd, buf, skip, MSG_DONTWAIT) != (ssize_t)skip)
                 return refuse_with(hc, 400, "incomplete request head");
         if (recv(fd, buf, n, MSG_DONTWAIT) != (ssize_t)n)
@@ -144,19 +151,22 @@ void conn_refuse(void *fed)
         reply_error(hc, hc->refused, reply_code(hc->refused), hc->why, SLICE_NONE);
 }
 
-/* A close with unread bytes in the socket is a reset, and a reset takes the answer away from a client that is still sending. So
- * the rest is read, for a bounded time, as long as there are slots for who waits. */
+/* A close with unread bytes in the socket is a reset, and a reset takes the answer away from a
+ * client that is still sending. So the rest is read, for a bounded time, as long as there are slots
+ * for who waits. */
 static void linger(struct http_conn *hc)
 {
         if (hc->broken || shutdown(hc->fd, SHUT_WR) < 0)
                 return;
         char sink[8192];
+        hc->lingers = true;
         int64_t deadline = clock_mono_ms() + LINGER_MS;
         for (size_t total = 0; total < LINGER_BYTES_MAX;) {
                 ssize_t n = recv(hc->fd, sink, sizeof(sink), MSG_DONTWAIT);
                 if (n > 0)
                         total += (size_t)n;
-                else if (n == 0 || (errno != EAGAIN && errno != EINTR) || conn_wait(hc, POLLIN, deadline) < 0)
+                else if (n == 0 || (errno != EAGAIN && errno != EINTR) ||
+                         conn_wait(hc, POLLIN, deadline) < 0)
                         return;
         }
 }

@@ -1,9 +1,10 @@
 /*
  * cors - which browsers' pages may call, and how that is said.
  *
- * TERN_ORIGINS "" says nothing (pages of the same origin need nothing), "*" opens all answers to all pages, without
- * credentials, and a list opens them, with credentials, to its origins only. Every answer carries the headers, errors and the 101
- * included: without them a page sees a network error instead of the error's text.
+ * TERN_ORIGINS "" says nothing (pages of the same origin need nothing), "*" opens all answers to
+ * all pages, without credentials, and a list opens them, with credentials, to its origins only.
+ * Every answer carries the headers, errors and the 101 included: without them a page sees a network
+ * error instead of the error's text.
  */
 #include "http/internal.h"
 
@@ -46,12 +47,14 @@ bool http_same_origin(const struct http_request *rq)
         bool tls = slice_starts(origin, "https://");
         if (host.n == 0 || (!tls && !slice_starts(origin, "http://")))
                 return false;
-        return same_nocase(without_default_port(slice_from(origin, tls ? 8 : 7), tls), without_default_port(host, tls));
+        return same_nocase(without_default_port(slice_from(origin, tls ? 8 : 7), tls),
+                without_default_port(host, tls));
 }
 
 bool http_origin_admitted(const struct http_request *rq)
 {
-        return http_origin_allowed(rq->hc->srv->settings->origins, http_header(rq, "Origin")) || http_same_origin(rq);
+        return http_origin_allowed(rq->hc->srv->settings->origins, http_header(rq, "Origin")) ||
+               http_same_origin(rq);
 }
 
 void cors_headers(const struct http_conn *hc, struct buf *out)
@@ -81,7 +84,8 @@ void cors_preflight(struct http_request *rq)
 {
         struct slice asked = http_header(rq, "Access-Control-Request-Headers");
         struct buf headers = BUF_EMPTY;
-        buf_add_str(&headers, "Access-Control-Allow-Methods: " METHODS "\r\nAccess-Control-Max-Age: 600\r\n");
+        buf_add_str(&headers,
+                "Access-Control-Allow-Methods: " METHODS "\r\nAccess-Control-Max-Age: 600\r\n");
         if (asked.n) {
                 buf_add_str(&headers, "Access-Control-Allow-Headers: ");
                 buf_add_slice(&headers, asked);

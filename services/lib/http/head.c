@@ -14,7 +14,8 @@ size_t head_find(const char *p, size_t n)
 
 static bool is_token_char(char c)
 {
-        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || (c && strchr("!#$%&'*+-.^_`|~", c));
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+               (c && strchr("!#$%&'*+-.^_`|~", c));
 }
 
 static bool slice_is_nocase(struct slice s, const char *text)
@@ -55,7 +56,8 @@ bool head_has_token(struct slice value, const char *token)
 
 static int parse_method(struct slice method, const char **ret_why)
 {
-        static const char *const known[] = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"};
+        static const char *const known[] = {
+                "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"};
         if (method.n == 0 || method.n > METHOD_BYTES_MAX) {
                 *ret_why = "malformed request line";
                 return 400;
@@ -82,7 +84,8 @@ static int hex_value(char c)
         return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
-/* Printable ASCII with sound percent-encoding, and no NUL behind it. A stray % in the query is common and harmless. */
+/* Printable ASCII with sound percent-encoding, and no NUL behind it. A stray % in the query is
+ * common and harmless. */
 static int check_target(struct slice target, const char **ret_why)
 {
         bool in_query = false;
@@ -96,7 +99,8 @@ static int check_target(struct slice target, const char **ret_why)
                         in_query = true;
                 if (c != '%')
                         continue;
-                int hi = i + 1 < target.n ? hex_value(target.p[i + 1]) : -1, lo = i + 2 < target.n ? hex_value(target.p[i + 2]) : -1;
+                int hi = i + 1 < target.n ? hex_value(target.p[i + 1]) : -1,
+                    lo = i + 2 < target.n ? hex_value(target.p[i + 2]) : -1;
                 if ((hi < 0 || lo < 0) ? !in_query : hi == 0 && lo == 0) {
                         *ret_why = "malformed percent-encoding";
                         return 400;
@@ -105,7 +109,8 @@ static int check_target(struct slice target, const char **ret_why)
         return 0;
 }
 
-/* Where an absolute-form target's path begins: a '/', or target.n if it has none. 0 if the target is not absolute. */
+/* Where an absolute-form target's path begins: a '/', or target.n if it has none. 0 if the target
+ * is not absolute. */
 static size_t authority_end(struct slice target)
 {
         static const char *const schemes[] = {"http://", "https://"};
@@ -120,7 +125,8 @@ static size_t authority_end(struct slice target)
         return 0;
 }
 
-/* Turns absolute form and "*" into origin form by moving the rest of the head forward. Returns the head's new length. */
+/* Turns absolute form and "*" into origin form by moving the rest of the head forward. Returns the
+ * head's new length. */
 static size_t make_origin_form(char *p, size_t n, size_t target_at, struct slice target)
 {
         size_t skip = authority_end(target);
@@ -137,7 +143,8 @@ static size_t make_origin_form(char *p, size_t n, size_t target_at, struct slice
         return n - skip;
 }
 
-/* Finds the line that begins at *at, moves *at past it; false on a bare CR or LF or a control character. */
+/* Finds the line that begins at *at, moves *at past it; false on a bare CR or LF or a control
+ * character. */
 static bool next_line(char *p, size_t n, size_t *at, struct slice *ret)
 {
         size_t i = *at;
@@ -167,7 +174,8 @@ static int parse_request_line(char *p, size_t *n, size_t *at, struct head *h, co
         ptrdiff_t second = slice_find(rest, ' ');
         if (second <= 0)
                 return 400;
-        struct slice target = slice_of(rest.p, (size_t)second), version = slice_from(rest, (size_t)second + 1);
+        struct slice target = slice_of(rest.p, (size_t)second),
+                     version = slice_from(rest, (size_t)second + 1);
         h->method = slice_of(line.p, (size_t)first);
         int status = parse_method(h->method, ret_why);
         if (status)
@@ -223,14 +231,16 @@ static int parse_fields(char *p, size_t n, size_t at, struct head *h, const char
                         *ret_why = "too many headers";
                         return 431;
                 }
-                h->fields[h->fields_n++] = (struct head_field){slice_of(line.p, (size_t)colon), trim(slice_from(line, (size_t)colon + 1))};
+                h->fields[h->fields_n++] = (struct head_field){
+                        slice_of(line.p, (size_t)colon), trim(slice_from(line, (size_t)colon + 1))};
         }
 }
 
 static int read_length(struct head *h, struct slice value)
 {
         uint64_t length;
-        if (h->content_length >= 0 || value.n > LENGTH_DIGITS_MAX || !slice_to_u64(value, INT64_MAX, &length))
+        if (h->content_length >= 0 || value.n > LENGTH_DIGITS_MAX ||
+                !slice_to_u64(value, INT64_MAX, &length))
                 return 400;
         h->content_length = (int64_t)length;
         return 0;
@@ -288,7 +298,8 @@ static int read_wishes(struct head *h, const char **ret_why)
         }
         h->keep_alive = !close && (keep || !h->http_10);
         h->websocket = upgrade && websocket;
-        if (h->websocket && (!slice_is(h->method, "GET") || h->http_10 || h->chunked || h->content_length > 0)) {
+        if (h->websocket && (!slice_is(h->method, "GET") || h->http_10 || h->chunked ||
+                                    h->content_length > 0)) {
                 *ret_why = "a WebSocket handshake is a GET without a body";
                 return 400;
         }

@@ -1,12 +1,14 @@
 /*
  * internal - what the files of this library share and nobody else sees.
  *
- * An http_conn is one visit of a socket to the workers: made by http_server_feed(), ended by the rest callback, a
- * close, or a hand-over. It carries exactly one request. Owner: the feeding thread until the queue has it, then one worker.
+ * An http_conn is one visit of a socket to the workers: made by http_server_feed(), ended by the
+ * rest callback, a close, or a hand-over. It carries exactly one request. Owner: the feeding thread
+ * until the queue has it, then one worker.
  *
- * Waiting for a client (for the bytes of a body, for room to write, for a close to be noticed) is the only thing that
- * a client can make a worker do for long. Who must wait takes one of the server's waiting slots, half as many as there are
- * workers, and has one deadline for the whole wait; without a slot nobody waits.
+ * Waiting for a client (for the bytes of a body, for room to write, for a close to be noticed) is
+ * the only thing that a client can make a worker do for long. Who must wait takes one of the
+ * server's waiting slots, half as many as there are workers, and has one deadline for the whole
+ * wait; without a slot nobody waits.
  */
 #ifndef TERN_HTTP_INTERNAL_H
 #define TERN_HTTP_INTERNAL_H
@@ -50,7 +52,7 @@ struct http_server {
 
 struct http_conn {
         struct http_server *srv;
-        int fd;        /* owned; -1 once it has been handed over */
+        int fd; /* owned; -1 once it has been handed over */
         char addr[64];
         int64_t began_mono_ms;
         struct head head;
@@ -58,6 +60,7 @@ struct http_conn {
         const char *why; /* static */
         bool silent;     /* the peer left before it asked anything: no answer */
         bool waits;      /* holds a waiting slot */
+        bool lingers;    /* answered; only reads on so that the answer is not lost */
         bool answered;   /* a final status has been written, or was tried */
         bool broken;     /* a write failed: nothing more can be said */
         bool body_begun; /* bytes of it have been taken: a second try would misread the rest */
@@ -92,7 +95,8 @@ void conn_finish(void *fed);
 struct http_conn *conn_new(struct http_server *srv, int fd, const char *client_addr);
 /* Closes what is still owned; returns NULL. */
 struct http_conn *conn_free(struct http_conn *hc);
-/* Waits until the socket is ready for events (poll's) or the deadline passed. 0, -ETIMEDOUT, -EBUSY (no slot), -ECONNRESET (stopping, or an error). */
+/* Waits until the socket is ready for events (poll's) or the deadline passed. 0, -ETIMEDOUT, -EBUSY
+ * (no slot), -ECONNRESET (stopping, or an error). */
 MUST_CHECK int conn_wait(struct http_conn *hc, short events, int64_t deadline_mono_ms);
 /* Writes all of both, within reply_ms. False sets broken. */
 bool conn_write(struct http_conn *hc, struct slice a, struct slice b);
@@ -119,8 +123,10 @@ bool router_match(struct http_request *rq, const char *pattern, struct slice pat
 /* ---- reply.c ---- */
 
 /* The reply of a connection, with or without a request that was understood. */
-void reply_write(struct http_conn *hc, int status, const char *content_type, struct slice extra_headers, struct slice body);
-void reply_error(struct http_conn *hc, int status, const char *code, const char *message, struct slice extra_headers);
+void reply_write(struct http_conn *hc, int status, const char *content_type,
+        struct slice extra_headers, struct slice body);
+void reply_error(struct http_conn *hc, int status, const char *code, const char *message,
+        struct slice extra_headers);
 /* The code of proto's table for a status that the router gives by itself. */
 const char *reply_code(int status);
 

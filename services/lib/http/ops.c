@@ -17,9 +17,14 @@ static void reply(struct mg_connection *conn, int status, const char *type, stru
 {
         bool head_only = strcmp(mg_get_request_info(conn)->request_method, "HEAD") == 0;
         struct buf b = BUF_EMPTY;
-        const char *reason = status == 200 ? "OK" : status == 503 ? "Service Unavailable" : status == 404 ? "Not Found" : "Method Not Allowed";
-        buf_printf(&b, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n", status,
-                reason, type, body.n);
+        const char *reason = status == 200   ? "OK"
+                             : status == 503 ? "Service Unavailable"
+                             : status == 404 ? "Not Found"
+                                             : "Method Not Allowed";
+        buf_printf(&b,
+                "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nCache-Control: "
+                "no-store\r\nConnection: close\r\n\r\n",
+                status, reason, type, body.n);
         if (!head_only)
                 buf_add_slice(&b, body);
         mg_write(conn, b.p, b.n);
@@ -105,10 +110,13 @@ static struct mg_context *start(struct ops_server *ops)
         char port[128];
         bool v6 = strchr(ops->o.bind, ':') != NULL;
         snprintf(port, sizeof(port), v6 ? "[%s]:%u" : "%s:%u", ops->o.bind, ops->o.port);
-        const char *options[] = {"listening_ports", port, "num_threads", "2", "connection_queue", "16", "request_timeout_ms", "2000", "enable_keep_alive", "no",
+        const char *options[] = {"listening_ports", port, "num_threads", "2", "connection_queue",
+                "16", "request_timeout_ms", "2000", "enable_keep_alive", "no",
                 "enable_auth_domain_check", "no", "tcp_nodelay", "1", NULL};
-        struct mg_callbacks callbacks = {.begin_request = on_request, .init_connection = on_init, .log_message = on_log};
-        struct mg_init_data init = {.callbacks = &callbacks, .user_data = ops, .configuration_options = options};
+        struct mg_callbacks callbacks = {
+                .begin_request = on_request, .init_connection = on_init, .log_message = on_log};
+        struct mg_init_data init = {
+                .callbacks = &callbacks, .user_data = ops, .configuration_options = options};
         return mg_start2(&init, NULL);
 }
 

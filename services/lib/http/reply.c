@@ -59,19 +59,22 @@ static void add_date(struct buf *out)
         time_t now = (time_t)(clock_wall_ms() / 1000);
         struct tm tm;
         char text[64];
-        if (gmtime_r(&now, &tm) && strftime(text, sizeof(text), "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", &tm) > 0)
+        if (gmtime_r(&now, &tm) &&
+                strftime(text, sizeof(text), "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", &tm) > 0)
                 buf_add_str(out, text);
 }
 
 static bool may_keep(struct http_conn *hc)
 {
-        if (hc->refused || !hc->head.keep_alive || hc->head.websocket || atomic_load_explicit(&hc->srv->stopping, memory_order_relaxed))
+        if (hc->refused || !hc->head.keep_alive || hc->head.websocket ||
+                atomic_load_explicit(&hc->srv->stopping, memory_order_relaxed))
                 return false;
         body_discard(hc);
         return hc->body_done;
 }
 
-void reply_write(struct http_conn *hc, int status, const char *content_type, struct slice extra_headers, struct slice body)
+void reply_write(struct http_conn *hc, int status, const char *content_type,
+        struct slice extra_headers, struct slice body)
 {
         CHECK(status >= 200 && status < 600);
         if (hc->answered || hc->fd < 0)
@@ -96,7 +99,8 @@ void reply_write(struct http_conn *hc, int status, const char *content_type, str
         metrics_add(hc->srv->metrics, M_http_requests, (unsigned)status / 100 - 1, 1);
 }
 
-void reply_error(struct http_conn *hc, int status, const char *code, const char *message, struct slice extra_headers)
+void reply_error(struct http_conn *hc, int status, const char *code, const char *message,
+        struct slice extra_headers)
 {
         struct buf json = BUF_EMPTY, headers = BUF_EMPTY;
         buf_add_str(&json, "{\"error\":{\"code\":");
@@ -111,14 +115,16 @@ void reply_error(struct http_conn *hc, int status, const char *code, const char 
         buf_done(&json);
 }
 
-void http_reply(struct http_request *rq, int status, const char *content_type, struct slice extra_headers, struct slice body)
+void http_reply(struct http_request *rq, int status, const char *content_type,
+        struct slice extra_headers, struct slice body)
 {
         reply_write(rq->hc, status, content_type, extra_headers, body);
 }
 
 void http_reply_json(struct http_request *rq, int status, struct slice json)
 {
-        reply_write(rq->hc, status, "application/json", SLICE_LIT("Cache-Control: no-store\r\n"), json);
+        reply_write(
+                rq->hc, status, "application/json", SLICE_LIT("Cache-Control: no-store\r\n"), json);
 }
 
 void http_reply_error(struct http_request *rq, int status, const char *code, const char *message)
@@ -136,7 +142,8 @@ bool http_body_or_reply(struct http_request *rq, size_t bytes_max, struct slice 
         else if (r == -ETIMEDOUT)
                 http_reply_error(rq, 408, "invalid", "the body did not come in time");
         else if (r == -EBUSY)
-                http_reply_error(rq, 503, "busy", "too many requests are sending their bodies slowly");
+                http_reply_error(
+                        rq, 503, "busy", "too many requests are sending their bodies slowly");
         else if (r == -EINVAL)
                 http_reply_error(rq, 400, "invalid", "malformed chunked body");
         return false; /* else the client is gone: nobody to tell */

@@ -104,7 +104,8 @@ bool http_query_get(struct http_request *rq, const char *name, struct slice *ret
                         key = request_decode(rq, key, true);
                 if (!slice_is(key, name))
                         continue;
-                *ret = request_decode(rq, eq < 0 ? SLICE_NONE : slice_from(pair, (size_t)eq + 1), true);
+                *ret = request_decode(
+                        rq, eq < 0 ? SLICE_NONE : slice_from(pair, (size_t)eq + 1), true);
                 return true;
         }
         return false;
@@ -136,7 +137,8 @@ bool http_cookie_get(struct http_request *rq, const char *name, struct slice *re
 {
         for (unsigned i = 0; i < rq->head->fields_n; i++) {
                 const struct head_field *f = &rq->head->fields[i];
-                if (f->name.n == 6 && strncasecmp(f->name.p, "Cookie", 6) == 0 && cookie_in(f->value, name, ret)) {
+                if (f->name.n == 6 && strncasecmp(f->name.p, "Cookie", 6) == 0 &&
+                        cookie_in(f->value, name, ret)) {
                         *ret = request_decode(rq, *ret, false);
                         return true;
                 }

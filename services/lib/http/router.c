@@ -1,8 +1,9 @@
 /*
  * router - which handler a request is for.
  *
- * Patterns are matched segment by segment on the raw path, and a segment is decoded only afterwards: an encoded slash in an id
- * stays part of the id. A GET route answers HEAD, too; the reply leaves the body away.
+ * Patterns are matched segment by segment on the raw path, and a segment is decoded only
+ * afterwards: an encoded slash in an id stays part of the id. A GET route answers HEAD, too; the
+ * reply leaves the body away.
  */
 #include "http/internal.h"
 
@@ -60,7 +61,8 @@ bool router_match(struct http_request *rq, const char *pattern, struct slice pat
 
 static bool method_fits(const struct route *r, struct slice method)
 {
-        return !r->method || slice_is(method, r->method) || (slice_is(method, "HEAD") && strcmp(r->method, "GET") == 0);
+        return !r->method || slice_is(method, r->method) ||
+               (slice_is(method, "HEAD") && strcmp(r->method, "GET") == 0);
 }
 
 static void add_allowed(struct buf *allow, const char *method)
@@ -91,7 +93,8 @@ static void route_request(struct http_request *rq)
                         http_reply_error(rq, 500, "failed", "the request could not be handled");
         } else if (allow.n) {
                 buf_add_str(&allow, "\r\n");
-                reply_error(rq->hc, 405, reply_code(405), "this path does not take this method", buf_slice(&allow));
+                reply_error(rq->hc, 405, reply_code(405), "this path does not take this method",
+                        buf_slice(&allow));
         } else {
                 reply_error(rq->hc, 404, reply_code(404), "nothing here", SLICE_NONE);
         }

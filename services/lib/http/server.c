@@ -31,14 +31,17 @@ int http_server_new(const struct http_options *o, struct http_server **ret)
         return 0;
 }
 
-void http_route(struct http_server *srv, const char *method, const char *pattern, http_handler fn, void *arg)
+void http_route(struct http_server *srv, const char *method, const char *pattern, http_handler fn,
+        void *arg)
 {
         CHECK(!srv->unit && pattern[0] == '/');
         srv->routes = xrealloc(srv->routes, (srv->routes_n + 1) * sizeof(*srv->routes));
-        srv->routes[srv->routes_n++] = (struct route){method ? xstrdup(method) : NULL, xstrdup(pattern), fn, arg};
+        srv->routes[srv->routes_n++] =
+                (struct route){method ? xstrdup(method) : NULL, xstrdup(pattern), fn, arg};
 }
 
-void http_websocket(struct http_server *srv, const char *prefix, bool (*check)(void *arg, struct http_request *rq), http_handler ready, void *arg)
+void http_websocket(struct http_server *srv, const char *prefix,
+        bool (*check)(void *arg, struct http_request *rq), http_handler ready, void *arg)
 {
         CHECK(!srv->unit && prefix[0] == '/');
         srv->ws_routes = xrealloc(srv->ws_routes, (srv->ws_routes_n + 1) * sizeof(*srv->ws_routes));
@@ -48,7 +51,8 @@ void http_websocket(struct http_server *srv, const char *prefix, bool (*check)(v
 int http_server_start(struct http_server *srv)
 {
         const struct http_settings *s = srv->settings;
-        return unit_start(&handlers, s->workers, s->workers * QUEUE_PER_WORKER, s->head_bytes_max, &srv->unit);
+        return unit_start(&handlers, s->workers, s->workers * QUEUE_PER_WORKER, s->head_bytes_max,
+                &srv->unit);
 }
 
 bool http_server_feed(struct http_server *srv, int fd, const char *client_addr)

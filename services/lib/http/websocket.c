@@ -1,9 +1,10 @@
 /*
  * websocket - the handshake, up to and including the 101.
  *
- * It is answered here rather than by civetweb, whose answer has no room for CORS headers and which would go on to read frames. No
- * extension is ever accepted, so no compressed frame can arrive. The frames that follow belong to who takes the socket in the ready callback; those
- * that came in one segment with the handshake are still in the kernel.
+ * It is answered here rather than by civetweb, whose answer has no room for CORS headers and which
+ * would go on to read frames. No extension is ever accepted, so no compressed frame can arrive. The
+ * frames that follow belong to who takes the socket in the ready callback; those that came in one
+ * segment with the handshake are still in the kernel.
  */
 #include "http/internal.h"
 
@@ -27,7 +28,8 @@ static bool key_valid(struct slice key)
                 return false;
         for (size_t i = 0; i < 22; i++) {
                 char c = key.p[i];
-                if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '+' || c == '/'))
+                if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                            c == '+' || c == '/'))
                         return false;
         }
         return true;
@@ -43,7 +45,8 @@ static struct slice first_offer(const struct head *h)
         while (offer.n && offer.p[offer.n - 1] == ' ')
                 offer.n--;
         for (size_t i = 0; i < offer.n; i++)
-                if (offer.p[i] <= 0x20 || offer.p[i] == 0x7f || strchr("()<>@;:\\\"/[]?={}", offer.p[i]))
+                if (offer.p[i] <= 0x20 || offer.p[i] == 0x7f ||
+                        strchr("()<>@;:\\\"/[]?={}", offer.p[i]))
                         return SLICE_NONE;
         return offer;
 }
@@ -58,7 +61,8 @@ static bool write_101(struct http_request *rq, struct slice key)
         size_t n = base64_encode(digest, sizeof(digest), accept);
         struct slice offer = first_offer(rq->head);
         struct buf b = BUF_EMPTY;
-        buf_add_str(&b, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ");
+        buf_add_str(&b, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: "
+                        "Upgrade\r\nSec-WebSocket-Accept: ");
         buf_add(&b, accept, n);
         buf_add_str(&b, "\r\n");
         if (offer.n) {
@@ -83,7 +87,8 @@ void websocket_run(struct http_request *rq)
                 return;
         }
         if (!slice_is(head_get(rq->head, "Sec-WebSocket-Version"), "13")) {
-                reply_error(hc, 426, reply_code(426), "WebSocket version 13 is needed", SLICE_LIT("Sec-WebSocket-Version: 13\r\n"));
+                reply_error(hc, 426, reply_code(426), "WebSocket version 13 is needed",
+                        SLICE_LIT("Sec-WebSocket-Version: 13\r\n"));
                 return;
         }
         if (!key_valid(key)) {

@@ -1,8 +1,10 @@
 /*
- * fuzz_auth_verify - anything as a token, and anything as the header or the payload of a token with a right signature.
+ * fuzz_auth_verify - anything as a token, and anything as the header or the payload of a token with
+ * a right signature.
  *
- * The first byte chooses: 't' the rest is the token; 'h' the rest is a header, signed over a good payload; else the rest is a
- * payload, signed under a good header. So the parsers behind the signature are reached without guessing a MAC.
+ * The first byte chooses: 't' the rest is the token; 'h' the rest is a header, signed over a good
+ * payload; else the rest is a payload, signed under a good header. So the parsers behind the
+ * signature are reached without guessing a MAC.
  */
 #include "auth/auth.h"
 
@@ -23,7 +25,11 @@ static struct auth *auth;
 
 static void set_up(void)
 {
-        static struct auth_settings s = {.auth = (char *)(uintptr_t)"on", .hs256_secret = (char *)(uintptr_t)SECRET, .audience = (char *)(uintptr_t)"tern", .leeway_ms = 30000, .jwks_refresh_ms = 86400000};
+        static struct auth_settings s = {.auth = (char *)(uintptr_t) "on",
+                .hs256_secret = (char *)(uintptr_t)SECRET,
+                .audience = (char *)(uintptr_t) "tern",
+                .leeway_ms = 30000,
+                .jwks_refresh_ms = 86400000};
         char path[] = "/tmp/fuzz_auth_XXXXXX", fault[256];
         int fd = mkstemp(path);
         CHECK(fd >= 0 && write(fd, openssl_jwks, sizeof(openssl_jwks) - 1) > 0);
@@ -31,7 +37,7 @@ static void set_up(void)
         s.jwks_file = path;
         CHECK(auth_new(&s, &auth, fault) == 0);
         unlink(path);
-        s.jwks_file = (char *)(uintptr_t)"/dev/null"; /* the thread keeps what it has */
+        s.jwks_file = (char *)(uintptr_t) "/dev/null"; /* the thread keeps what it has */
 }
 
 static void add_part(struct buf *b, const void *p, size_t n)
@@ -40,13 +46,15 @@ static void add_part(struct buf *b, const void *p, size_t n)
         buf_commit(b, base64url_encode(p, n, at));
 }
 
-static struct slice sign(struct buf *b, const void *header, size_t header_n, const void *payload, size_t payload_n)
+static struct slice sign(
+        struct buf *b, const void *header, size_t header_n, const void *payload, size_t payload_n)
 {
         uint8_t mac[32];
         add_part(b, header, header_n);
         buf_add_char(b, '.');
         add_part(b, payload, payload_n);
-        CHECK(gnutls_hmac_fast(GNUTLS_MAC_SHA256, SECRET, sizeof(SECRET) - 1, b->p, b->n, mac) == 0);
+        CHECK(gnutls_hmac_fast(GNUTLS_MAC_SHA256, SECRET, sizeof(SECRET) - 1, b->p, b->n, mac) ==
+                0);
         buf_add_char(b, '.');
         add_part(b, mac, sizeof(mac));
         return buf_slice(b);
@@ -54,7 +62,9 @@ static struct slice sign(struct buf *b, const void *header, size_t header_n, con
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-        static const char header[] = "{\"alg\":\"HS256\"}", payload[] = "{\"sub\":\"anna\",\"aud\":\"tern\",\"iat\":1,\"exp\":4102444800}";
+        static const char
+                header[] = "{\"alg\":\"HS256\"}",
+                payload[] = "{\"sub\":\"anna\",\"aud\":\"tern\",\"iat\":1,\"exp\":4102444800}";
         if (!auth)
                 set_up();
         if (size == 0)

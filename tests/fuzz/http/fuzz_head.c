@@ -1,6 +1,6 @@
 /*
- * fuzz_head - any bytes as a request head. What head_parse() accepts is a request that every strict reader reads in the same way: this
- * restates the rules on the accepted head, one by one.
+ * fuzz_head - any bytes as a request head. What head_parse() accepts is a request that every strict
+ * reader reads in the same way: this restates the rules on the accepted head, one by one.
  */
 #include "http/head.h"
 
@@ -37,7 +37,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         inside(p, len, h.path);
         inside(p, len, h.query);
         for (size_t i = 0; i < len; i++)
-                CHECK((unsigned char)p[i] >= 0x20 ? p[i] != 0x7f : (p[i] == '\r' && p[i + 1] == '\n') || (p[i] == '\n' && p[i - 1] == '\r'));
+                CHECK((unsigned char)p[i] >= 0x20 ? p[i] != 0x7f
+                                                  : (p[i] == '\r' && p[i + 1] == '\n') ||
+                                                            (p[i] == '\n' && p[i - 1] == '\r'));
         for (unsigned i = 0; i < h.fields_n; i++) {
                 inside(p, len, h.fields[i].name);
                 inside(p, len, h.fields[i].value);

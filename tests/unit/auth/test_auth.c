@@ -19,14 +19,14 @@
 static struct auth_settings settings(const char *secret)
 {
         return (struct auth_settings){
-                .auth = (char *)(uintptr_t)"on",
+                .auth = (char *)(uintptr_t) "on",
                 .hs256_secret = (char *)(uintptr_t)secret,
-                .hs256_previous_secret = (char *)(uintptr_t)"",
-                .jwks_file = (char *)(uintptr_t)"",
-                .jwks_url = (char *)(uintptr_t)"",
+                .hs256_previous_secret = (char *)(uintptr_t) "",
+                .jwks_file = (char *)(uintptr_t) "",
+                .jwks_url = (char *)(uintptr_t) "",
                 .jwks_refresh_ms = 300000,
-                .issuer = (char *)(uintptr_t)"issuer",
-                .audience = (char *)(uintptr_t)"tern",
+                .issuer = (char *)(uintptr_t) "issuer",
+                .audience = (char *)(uintptr_t) "tern",
                 .leeway_ms = 30000,
         };
 }
@@ -48,16 +48,19 @@ static int verify(struct auth *a, const char *token, enum auth_failure *why)
         return r;
 }
 
-/* Header and payload as they are, signed with the secret whatever the header says: what an attacker with a pen can write. */
+/* Header and payload as they are, signed with the secret whatever the header says: what an attacker
+ * with a pen can write. */
 static char *forge(const char *header, const char *payload, const char *secret)
 {
         struct buf b = BUF_EMPTY;
-        buf_commit(&b, (buf_reserve(&b, base64_len(strlen(header))), base64url_encode(header, strlen(header), b.p + b.n)));
+        buf_commit(&b, (buf_reserve(&b, base64_len(strlen(header))),
+                               base64url_encode(header, strlen(header), b.p + b.n)));
         buf_add_char(&b, '.');
         char *at = buf_reserve(&b, base64_len(strlen(payload)));
         buf_commit(&b, base64url_encode(payload, strlen(payload), at));
         uint8_t mac[32];
-        assert_int_equal(gnutls_hmac_fast(GNUTLS_MAC_SHA256, secret, strlen(secret), b.p, b.n, mac), 0);
+        assert_int_equal(
+                gnutls_hmac_fast(GNUTLS_MAC_SHA256, secret, strlen(secret), b.p, b.n, mac), 0);
         buf_add_char(&b, '.');
         at = buf_reserve(&b, base64_len(sizeof(mac)));
         buf_commit(&b, base64url_encode(mac, sizeof(mac), at));
@@ -76,7 +79,8 @@ static void expect(const char *header, const char *payload, int want)
         enum auth_failure why = AUTH_REVOKED;
         int r = verify(a, token, &why);
         if (want < 0 ? r != 0 : (r == 0 || (int)why != want))
-                fail_msg("%s %s: got %d \"%s\"", header, payload, r, r ? auth_failure_text(why) : "accepted");
+                fail_msg("%s %s: got %d \"%s\"", header, payload, r,
+                        r ? auth_failure_text(why) : "accepted");
         free(token);
         auth_free(a);
 }
@@ -88,7 +92,8 @@ static void a_good_token_names_its_bearer(void **state)
         struct auth_settings s = settings(SECRET);
         struct auth *a = make(&s);
         char *token = auth_sign_hs256(SECRET,
-                "{" GOOD EXP ",\"scope\":\"notifications:publish admin\",\"topics\":[\"news\",\"sport\"],\"name\":\"Änna\"}");
+                "{" GOOD EXP ",\"scope\":\"notifications:publish "
+                "admin\",\"topics\":[\"news\",\"sport\"],\"name\":\"Änna\"}");
         struct identity id;
         enum auth_failure why;
         assert_int_equal(auth_verify(a, slice_str(token), NOW, &id, &why), 0);
@@ -112,13 +117,15 @@ static void our_own_hmac_agrees_with_the_librarys(void **state)
         UNUSED(state);
         expect(HEADER, "{" GOOD EXP "}", ACCEPTED);
         expect("{\"alg\":\"HS256\"}", "{" GOOD EXP "}", ACCEPTED);
-        expect("{\"alg\":\"HS256\",\"kid\":\"../../etc/passwd\",\"typ\":\"at+jwt\"}", "{" GOOD EXP "}", ACCEPTED);
+        expect("{\"alg\":\"HS256\",\"kid\":\"../../etc/passwd\",\"typ\":\"at+jwt\"}",
+                "{" GOOD EXP "}", ACCEPTED);
 }
 
 static void other_algorithms_are_refused(void **state)
 {
         UNUSED(state);
-        static const char *const algs[] = {"none", "None", "NONE", "nOnE", "", "hs256", "HS384", "HS512", "PS256", "ES384", "RS512", "dir"};
+        static const char *const algs[] = {"none", "None", "NONE", "nOnE", "", "hs256", "HS384",
+                "HS512", "PS256", "ES384", "RS512", "dir"};
         for (size_t i = 0; i < ARRAY_LEN(algs); i++) {
                 char header[64];
                 snprintf(header, sizeof(header), "{\"alg\":\"%s\"}", algs[i]);
@@ -157,15 +164,19 @@ static void an_unsigned_token_is_refused(void **state)
 static void headers_that_ask_the_verifier_to_trust_something_are_refused(void **state)
 {
         UNUSED(state);
-        expect("{\"alg\":\"HS256\",\"jku\":\"http://127.0.0.1:1/evil.json\"}", "{" GOOD EXP "}", AUTH_KEY);
-        expect("{\"alg\":\"HS256\",\"jwk\":{\"kty\":\"oct\",\"k\":\"QUFBQQ\"}}", "{" GOOD EXP "}", AUTH_KEY);
+        expect("{\"alg\":\"HS256\",\"jku\":\"http://127.0.0.1:1/evil.json\"}", "{" GOOD EXP "}",
+                AUTH_KEY);
+        expect("{\"alg\":\"HS256\",\"jwk\":{\"kty\":\"oct\",\"k\":\"QUFBQQ\"}}", "{" GOOD EXP "}",
+                AUTH_KEY);
         expect("{\"alg\":\"HS256\",\"x5u\":\"http://127.0.0.1:1/\"}", "{" GOOD EXP "}", AUTH_KEY);
         expect("{\"alg\":\"HS256\",\"x5c\":[\"AAAA\"]}", "{" GOOD EXP "}", AUTH_KEY);
         expect("{\"alg\":\"HS256\",\"crit\":[\"exp\"],\"exp\":1}", "{" GOOD EXP "}", AUTH_KEY);
         expect("{\"alg\":\"HS256\",\"zip\":\"DEF\"}", "{" GOOD EXP "}", AUTH_KEY);
         expect("{\"alg\":\"HS256\",\"b64\":false}", "{" GOOD EXP "}", AUTH_KEY);
-        expect("{\"alg\":\"HS256\",\"j\\u006bu\":\"http://127.0.0.1:1/\"}", "{" GOOD EXP "}", AUTH_KEY);
-        expect("{\"alg\":\"HS256\",\"kid\":\"' OR 1=1 --\"}", "{" GOOD EXP "}", ACCEPTED); /* a kid is compared, never looked up */
+        expect("{\"alg\":\"HS256\",\"j\\u006bu\":\"http://127.0.0.1:1/\"}", "{" GOOD EXP "}",
+                AUTH_KEY);
+        expect("{\"alg\":\"HS256\",\"kid\":\"' OR 1=1 --\"}", "{" GOOD EXP "}",
+                ACCEPTED); /* a kid is compared, never looked up */
         expect("{\"alg\":\"RS256\",\"kid\":\"/dev/null\"}", "{" GOOD EXP "}", AUTH_KEY);
         expect("{\"alg\":\"HS256\",\"kid\":7}", "{" GOOD EXP "}", AUTH_KEY);
         expect("{\"alg\":\"HS256\",\"typ\":\"dpop+jwt\"}", "{" GOOD EXP "}", AUTH_MALFORMED);
@@ -202,18 +213,24 @@ static void times_are_checked_with_leeway(void **state)
         expect(HEADER, "{" GOOD EXP ",\"nbf\":1800000030}", ACCEPTED);
         expect(HEADER, "{" GOOD EXP ",\"nbf\":1800000031}", AUTH_NOT_YET);
         expect(HEADER, "{" GOOD EXP ",\"nbf\":\"soon\"}", AUTH_MALFORMED);
-        expect(HEADER, "{\"sub\":\"anna\",\"iss\":\"issuer\",\"aud\":\"tern\",\"iat\":1800000031" EXP "}", AUTH_NOT_YET);
-        expect(HEADER, "{\"sub\":\"anna\",\"iss\":\"issuer\",\"aud\":\"tern\"" EXP "}", AUTH_MALFORMED);
+        expect(HEADER,
+                "{\"sub\":\"anna\",\"iss\":\"issuer\",\"aud\":\"tern\",\"iat\":1800000031" EXP "}",
+                AUTH_NOT_YET);
+        expect(HEADER, "{\"sub\":\"anna\",\"iss\":\"issuer\",\"aud\":\"tern\"" EXP "}",
+                AUTH_MALFORMED);
 }
 
 static void issuer_audience_and_subject_are_checked(void **state)
 {
         UNUSED(state);
 #define REST ",\"iat\":1799999000" EXP "}"
-        expect(HEADER, "{\"sub\":\"anna\",\"iss\":\"issuer\",\"aud\":[\"x\",\"tern\"]" REST, ACCEPTED);
+        expect(HEADER, "{\"sub\":\"anna\",\"iss\":\"issuer\",\"aud\":[\"x\",\"tern\"]" REST,
+                ACCEPTED);
         expect(HEADER, "{\"sub\":\"anna\",\"iss\":\"issuer\",\"aud\":[]" REST, AUTH_AUDIENCE);
-        expect(HEADER, "{\"sub\":\"anna\",\"iss\":\"issuer\",\"aud\":\"ternx\"" REST, AUTH_AUDIENCE);
-        expect(HEADER, "{\"sub\":\"anna\",\"iss\":\"issuer\",\"aud\":{\"tern\":1}" REST, AUTH_AUDIENCE);
+        expect(HEADER, "{\"sub\":\"anna\",\"iss\":\"issuer\",\"aud\":\"ternx\"" REST,
+                AUTH_AUDIENCE);
+        expect(HEADER, "{\"sub\":\"anna\",\"iss\":\"issuer\",\"aud\":{\"tern\":1}" REST,
+                AUTH_AUDIENCE);
         expect(HEADER, "{\"sub\":\"anna\",\"iss\":\"issuer\"" REST, AUTH_AUDIENCE);
         expect(HEADER, "{\"sub\":\"anna\",\"aud\":\"tern\"" REST, AUTH_ISSUER);
         expect(HEADER, "{\"sub\":\"anna\",\"iss\":\"other\",\"aud\":\"tern\"" REST, AUTH_ISSUER);
@@ -223,12 +240,15 @@ static void issuer_audience_and_subject_are_checked(void **state)
         expect(HEADER, "{\"sub\":\"a/b\",\"iss\":\"issuer\",\"aud\":\"tern\"" REST, AUTH_SUBJECT);
         expect(HEADER, "{\"sub\":7,\"iss\":\"issuer\",\"aud\":\"tern\"" REST, AUTH_SUBJECT);
         expect(HEADER, "{\"iss\":\"issuer\",\"aud\":\"tern\"" REST, AUTH_SUBJECT);
-        expect(HEADER, "{\"sub\":\"auth0|a@b.c:d~e-f_g\",\"iss\":\"issuer\",\"aud\":\"tern\"" REST, ACCEPTED);
+        expect(HEADER, "{\"sub\":\"auth0|a@b.c:d~e-f_g\",\"iss\":\"issuer\",\"aud\":\"tern\"" REST,
+                ACCEPTED);
         expect(HEADER, "{" GOOD EXP ",\"scope\":7}", AUTH_SCOPE);
         char long_sub[300];
-        snprintf(long_sub, sizeof(long_sub), "{\"sub\":\"%0129d\",\"iss\":\"issuer\",\"aud\":\"tern\"" REST, 1);
+        snprintf(long_sub, sizeof(long_sub),
+                "{\"sub\":\"%0129d\",\"iss\":\"issuer\",\"aud\":\"tern\"" REST, 1);
         expect(HEADER, long_sub, AUTH_SUBJECT);
-        snprintf(long_sub, sizeof(long_sub), "{\"sub\":\"%0128d\",\"iss\":\"issuer\",\"aud\":\"tern\"" REST, 1);
+        snprintf(long_sub, sizeof(long_sub),
+                "{\"sub\":\"%0128d\",\"iss\":\"issuer\",\"aud\":\"tern\"" REST, 1);
         expect(HEADER, long_sub, ACCEPTED);
 }
 
@@ -237,7 +257,10 @@ static void a_stream_token_is_marked(void **state)
         UNUSED(state);
         struct auth_settings s = settings(SECRET);
         struct auth *a = make(&s);
-        char *token = forge(HEADER, "{\"sub\":\"anna\",\"iss\":\"issuer\",\"aud\":\"stream\",\"iat\":1799999000" EXP "}", SECRET);
+        char *token = forge(HEADER,
+                "{\"sub\":\"anna\",\"iss\":\"issuer\",\"aud\":\"stream\",\"iat\":1799999000" EXP
+                "}",
+                SECRET);
         struct identity id;
         enum auth_failure why;
         assert_int_equal(auth_verify(a, slice_str(token), NOW, &id, &why), 0);
@@ -265,7 +288,9 @@ static void wrong_keys_and_changed_bytes_are_refused(void **state)
                 if (verify(a, token, &why) == 0)
                         fail_msg("accepted with byte %zu changed", i);
                 token[i] = was;
-                assert_int_equal(auth_verify(a, slice_of(token, i), NOW, &(struct identity){0}, &why), -EACCES);
+                assert_int_equal(
+                        auth_verify(a, slice_of(token, i), NOW, &(struct identity){0}, &why),
+                        -EACCES);
         }
         assert_int_equal(verify(a, token, &why), 0);
         free(token);
@@ -280,7 +305,8 @@ static void size_and_form_are_bounded(void **state)
         enum auth_failure why;
         assert_int_equal(verify(a, "", &why), -EACCES);
         assert_int_equal(why, AUTH_MISSING);
-        static const char *const bad[] = {".", "..", "...", "a.b.c", "a.b.c.d", "e30.e30.e30.e30", "e30=.e30=.e30=", " e30.e30.e30", "e30.e30.e 30", "+/.+/.+/"};
+        static const char *const bad[] = {".", "..", "...", "a.b.c", "a.b.c.d", "e30.e30.e30.e30",
+                "e30=.e30=.e30=", " e30.e30.e30", "e30.e30.e 30", "+/.+/.+/"};
         for (size_t i = 0; i < ARRAY_LEN(bad); i++)
                 assert_int_equal(verify(a, bad[i], &why), -EACCES);
         char *big = xmalloc(100001);
@@ -316,7 +342,8 @@ static void both_secrets_are_good_while_rotating(void **state)
         s.hs256_previous_secret = (char *)(uintptr_t)SECRET;
         struct auth *a = make(&s);
         enum auth_failure why;
-        char *old = forge(HEADER, "{" GOOD EXP "}", SECRET), *new = auth_sign_hs256(s.hs256_secret, "{" GOOD EXP "}");
+        char *old = forge(HEADER, "{" GOOD EXP "}", SECRET),
+             *new = auth_sign_hs256(s.hs256_secret, "{" GOOD EXP "}");
         assert_int_equal(verify(a, old, &why), 0);
         assert_int_equal(verify(a, new, &why), 0);
         free(old);
@@ -328,7 +355,7 @@ static void with_auth_off_anybody_is_a_guest(void **state)
 {
         UNUSED(state);
         struct auth_settings s = settings("");
-        s.auth = (char *)(uintptr_t)"off";
+        s.auth = (char *)(uintptr_t) "off";
         struct auth *a = make(&s);
         struct identity id;
         enum auth_failure why;
@@ -355,11 +382,11 @@ static void without_any_key_it_does_not_start(void **state)
         assert_int_equal(auth_new(&s, &a, fault), -EINVAL);
         assert_non_null(strstr(fault, "TERN_AUTH_HS256_SECRET_FILE"));
         assert_non_null(strstr(fault, "TERN_AUTH_JWKS_URL"));
-        s.jwks_file = (char *)(uintptr_t)"/nonexistent/jwks.json";
+        s.jwks_file = (char *)(uintptr_t) "/nonexistent/jwks.json";
         assert_int_equal(auth_new(&s, &a, fault), -EINVAL);
         assert_non_null(strstr(fault, "TERN_AUTH_JWKS_FILE"));
-        s.jwks_file = (char *)(uintptr_t)"";
-        s.jwks_url = (char *)(uintptr_t)"file:///etc/passwd";
+        s.jwks_file = (char *)(uintptr_t) "";
+        s.jwks_url = (char *)(uintptr_t) "file:///etc/passwd";
         assert_int_equal(auth_new(&s, &a, fault), -EINVAL);
         assert_non_null(strstr(fault, "TERN_AUTH_JWKS_URL"));
 }

@@ -1,4 +1,5 @@
-/* keys: JWKS from a file and a URL, rotation, and what must never become a key. The tokens were signed by the openssl command. */
+/* keys: JWKS from a file and a URL, rotation, and what must never become a key. The tokens were
+ * signed by the openssl command. */
 #include "auth/auth.h"
 #include "auth/keys.h"
 
@@ -21,14 +22,14 @@
 static struct auth_settings settings(const char *file, const char *url)
 {
         return (struct auth_settings){
-                .auth = (char *)(uintptr_t)"on",
-                .hs256_secret = (char *)(uintptr_t)"",
-                .hs256_previous_secret = (char *)(uintptr_t)"",
+                .auth = (char *)(uintptr_t) "on",
+                .hs256_secret = (char *)(uintptr_t) "",
+                .hs256_previous_secret = (char *)(uintptr_t) "",
                 .jwks_file = (char *)(uintptr_t)file,
                 .jwks_url = (char *)(uintptr_t)url,
                 .jwks_refresh_ms = 1000,
-                .issuer = (char *)(uintptr_t)"issuer",
-                .audience = (char *)(uintptr_t)"tern",
+                .issuer = (char *)(uintptr_t) "issuer",
+                .audience = (char *)(uintptr_t) "tern",
                 .leeway_ms = 30000,
         };
 }
@@ -92,8 +93,11 @@ static void a_public_key_is_no_secret(void **state)
         const char *const secrets[] = {openssl_rsa_pem, openssl_jwks};
         for (size_t i = 0; i < ARRAY_LEN(secrets); i++) {
                 char *token = auth_sign_hs256(secrets[i], "{\"sub\":\"admin\"}");
-                assert_int_equal(key_set_verify(ks, KEY_HS256, SLICE_NONE, slice_str(token)), -ENOKEY);
-                assert_int_equal(key_set_verify(ks, KEY_HS256, SLICE_LIT("rs256-1"), slice_str(token)), -ENOKEY);
+                assert_int_equal(
+                        key_set_verify(ks, KEY_HS256, SLICE_NONE, slice_str(token)), -ENOKEY);
+                assert_int_equal(
+                        key_set_verify(ks, KEY_HS256, SLICE_LIT("rs256-1"), slice_str(token)),
+                        -ENOKEY);
                 free(token);
         }
         key_set_unref(ks);
@@ -112,7 +116,8 @@ static void the_kid_chooses_and_the_algorithm_is_pinned(void **state)
         assert_int_equal(key_set_verify(ks, KEY_ES256, SLICE_LIT("es256-1"), es), 0);
         assert_int_equal(key_set_verify(ks, KEY_EDDSA, SLICE_LIT("eddsa-1"), es), -EACCES);
         char *lied = rewrite_header(openssl_rs256, "{\"alg\":\"ES256\",\"kid\":\"es256-1\"}");
-        assert_int_equal(key_set_verify(ks, KEY_ES256, SLICE_LIT("es256-1"), slice_str(lied)), -EACCES);
+        assert_int_equal(
+                key_set_verify(ks, KEY_ES256, SLICE_LIT("es256-1"), slice_str(lied)), -EACCES);
         free(lied);
         key_set_unref(ks);
 }
@@ -133,16 +138,32 @@ static void unusable_keys_are_left_out(void **state)
         assert_int_equal(count("{\"keys\":{}}"), -EINVAL);
         assert_int_equal(count("{\"keys\":[]}"), 0);
         assert_int_equal(count("{\"keys\":[1,null,[],{}]}"), 0);
-        assert_int_equal(count("{\"keys\":[{\"kty\":\"oct\",\"k\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\",\"alg\":\"HS256\"}]}"), 0);
+        assert_int_equal(
+                count("{\"keys\":[{\"kty\":\"oct\",\"k\":"
+                      "\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\",\"alg\":\"HS256\"}]}"),
+                0);
         /* 1024 bits */
-        assert_int_equal(count("{\"keys\":[{\"kty\":\"RSA\",\"e\":\"AQAB\",\"n\":\"AKnY0hmmUqVVKF4nT0T8dPSGmkbxvIjEm0e3Zy1Lz1Hh\"}]}"), 0);
+        assert_int_equal(count("{\"keys\":[{\"kty\":\"RSA\",\"e\":\"AQAB\",\"n\":"
+                               "\"AKnY0hmmUqVVKF4nT0T8dPSGmkbxvIjEm0e3Zy1Lz1Hh\"}]}"),
+                0);
         /* not on the curve, wrong curve, a certificate's address instead of a key, for encryption */
-        assert_int_equal(count("{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"AAAA\",\"y\":\"AAAA\"}]}"), 0);
-        assert_int_equal(count("{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-521\",\"x\":\"AAAA\",\"y\":\"AAAA\"}]}"), 0);
-        assert_int_equal(count("{\"keys\":[{\"kty\":\"RSA\",\"x5u\":\"http://127.0.0.1:1/\"}]}"), 0);
-        assert_int_equal(count("{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"use\":\"enc\",\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}]}"), 0);
-        assert_int_equal(count("{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"alg\":\"ES256\",\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}]}"), 0);
-        assert_int_equal(count("{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}]}"), 1);
+        assert_int_equal(count("{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"AAAA\",\"y\":"
+                               "\"AAAA\"}]}"),
+                0);
+        assert_int_equal(count("{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-521\",\"x\":\"AAAA\",\"y\":"
+                               "\"AAAA\"}]}"),
+                0);
+        assert_int_equal(
+                count("{\"keys\":[{\"kty\":\"RSA\",\"x5u\":\"http://127.0.0.1:1/\"}]}"), 0);
+        assert_int_equal(count("{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"use\":\"enc\","
+                               "\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}]}"),
+                0);
+        assert_int_equal(count("{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"alg\":\"ES256\","
+                               "\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}]}"),
+                0);
+        assert_int_equal(count("{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":"
+                               "\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}]}"),
+                1);
 }
 
 /* ---- a JWKS behind a URL ---- */
@@ -166,7 +187,9 @@ static void *serve(void *arg)
                 if (read(c, head, sizeof(head)) > 0) {
                         const char *body = atomic_load(&o->body);
                         atomic_fetch_add(&o->asked, 1);
-                        dprintf(c, "HTTP/1.1 %s\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n%s", body ? "200 OK" : "500 No", body ? strlen(body) : 0,
+                        dprintf(c,
+                                "HTTP/1.1 %s\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n%s",
+                                body ? "200 OK" : "500 No", body ? strlen(body) : 0,
                                 body ? body : "");
                 }
                 close(c);
@@ -226,7 +249,8 @@ static void a_url_is_fetched_again_and_again(void **state)
                 usleep(20000);
         assert_int_equal(verify(a, openssl_rs256, &why), 0);
         /* Rotated: the old key's tokens end. */
-        atomic_store(&o.body, "{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"kid\":\"new\",\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}]}");
+        atomic_store(&o.body, "{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"kid\":\"new\","
+                              "\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}]}");
         assert_true(becomes(a, openssl_rs256, -EACCES, 10000));
         auth_free(a);
         origin_stop(&o);
@@ -275,13 +299,16 @@ static void many_threads_verify_while_keys_change(void **state)
         static const char path[] = "test_keys_rotating.json";
         write_file(path, openssl_jwks);
         struct auth_settings s = settings(path, "");
-        s.hs256_secret = (char *)(uintptr_t)"a secret that is long enough for HS256 tokens";
+        s.hs256_secret = (char *)(uintptr_t) "a secret that is long enough for HS256 tokens";
         struct auth *a;
         char fault[256] = "";
         assert_int_equal(auth_new(&s, &a, fault), 0);
-        char *hs = auth_sign_hs256(s.hs256_secret, "{\"sub\":\"anna\",\"iss\":\"issuer\",\"aud\":\"tern\",\"iat\":1700000000,\"exp\":4102444800}");
+        char *hs =
+                auth_sign_hs256(s.hs256_secret, "{\"sub\":\"anna\",\"iss\":\"issuer\",\"aud\":"
+                                                "\"tern\",\"iat\":1700000000,\"exp\":4102444800}");
         atomic_bool stop = false;
-        struct verifier vs[4] = {{a, hs, &stop, 0}, {a, openssl_rs256, &stop, 0}, {a, openssl_es256, &stop, 0}, {a, openssl_eddsa, &stop, 0}};
+        struct verifier vs[4] = {{a, hs, &stop, 0}, {a, openssl_rs256, &stop, 0},
+                {a, openssl_es256, &stop, 0}, {a, openssl_eddsa, &stop, 0}};
         pthread_t threads[4];
         for (size_t i = 0; i < 4; i++)
                 assert_int_equal(pthread_create(&threads[i], NULL, verify_on, &vs[i]), 0);

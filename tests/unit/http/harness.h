@@ -1,6 +1,7 @@
 /*
- * harness - a real server on a free loopback port, with the smallest acceptor that keeps the contract of net/intake: a
- * socket rests, unread, until its whole head lies in the kernel, then it is fed; rest() brings it back.
+ * harness - a real server on a free loopback port, with the smallest acceptor that keeps the
+ * contract of net/intake: a socket rests, unread, until its whole head lies in the kernel, then it
+ * is fed; rest() brings it back.
  */
 #ifndef TERN_TEST_HTTP_HARNESS_H
 #define TERN_TEST_HTTP_HARNESS_H
@@ -67,11 +68,15 @@ static inline void *harness_accept(void *arg)
         int resting[RESTING_MAX];
         size_t n = 0;
         while (!atomic_load(&h->stop)) {
-                struct pollfd pfd[2] = {{.fd = n < RESTING_MAX ? h->listener : -1, .events = POLLIN}, {.fd = h->pipe[0], .events = POLLIN}};
+                struct pollfd pfd[2] = {
+                        {.fd = n < RESTING_MAX ? h->listener : -1, .events = POLLIN},
+                        {.fd = h->pipe[0], .events = POLLIN}};
                 poll(pfd, 2, 2);
                 if (pfd[0].revents & POLLIN)
-                        resting[n++] = accept4(h->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-                if (n < RESTING_MAX && (pfd[1].revents & POLLIN) && read(h->pipe[0], &resting[n], sizeof(int)) == sizeof(int))
+                        resting[n++] =
+                                accept4(h->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+                if (n < RESTING_MAX && (pfd[1].revents & POLLIN) &&
+                        read(h->pipe[0], &resting[n], sizeof(int)) == sizeof(int))
                         n++;
                 for (size_t i = 0; i < n;) {
                         int r = harness_look(h, resting[i]);
@@ -110,13 +115,20 @@ static inline struct http_handover harness_wait_taken(struct harness *h)
 static inline void harness_new(struct harness *h)
 {
         memset(h, 0, sizeof(*h));
-        h->settings = (struct http_settings){
-                .workers = 16, .body_ms = 1500, .reply_ms = 600, .body_bytes_max = 1u << 20, .head_bytes_max = HEAD_MAX, .origins = (char *)(uintptr_t)""};
+        h->settings = (struct http_settings){.workers = 16,
+                .body_ms = 1500,
+                .reply_ms = 600,
+                .body_bytes_max = 1u << 20,
+                .head_bytes_max = HEAD_MAX,
+                .origins = (char *)(uintptr_t) ""};
         h->metrics = metrics_new(METRICS_MESSAGING);
         h->handover.fd = -1;
         pthread_mutex_init(&h->lock, NULL);
         pthread_cond_init(&h->took, NULL);
-        struct http_options o = {.settings = &h->settings, .metrics = h->metrics, .rest = harness_rest, .rest_arg = h};
+        struct http_options o = {.settings = &h->settings,
+                .metrics = h->metrics,
+                .rest = harness_rest,
+                .rest_arg = h};
         assert_int_equal(http_server_new(&o, &h->srv), 0);
 }
 
@@ -158,7 +170,9 @@ struct reply {
 
 static inline int client_open(uint16_t port)
 {
-        struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        struct sockaddr_in in = {.sin_family = AF_INET,
+                .sin_port = htons(port),
+                .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
         int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         assert_int_equal(connect(fd, (struct sockaddr *)&in, sizeof(in)), 0);
         struct timeval tv = {.tv_sec = 10};
@@ -183,7 +197,8 @@ static inline const char *reply_text(struct reply *r)
         return buf_cstr(&r->body);
 }
 
-/* One byte at a time up to the empty line, so that nothing of the next reply is taken. False at the end of the stream. */
+/* One byte at a time up to the empty line, so that nothing of the next reply is taken. False at the
+ * end of the stream. */
 static inline bool client_read_head(int fd, struct reply *r)
 {
         *r = (struct reply){0};
@@ -210,7 +225,8 @@ static inline const char *reply_header(struct reply *r, const char *name)
 static inline bool reply_header_is(struct reply *r, const char *name, const char *value)
 {
         const char *at = reply_header(r, name);
-        return at && strncmp(at, value, strlen(value)) == 0 && memcmp(at + strlen(value), "\r\n", 2) == 0;
+        return at && strncmp(at, value, strlen(value)) == 0 &&
+               memcmp(at + strlen(value), "\r\n", 2) == 0;
 }
 
 static inline bool client_read(int fd, struct reply *r)

@@ -45,7 +45,9 @@ static void expect_all(struct harness *h, const struct want *wants, size_t n)
 
 #define GOOD "Host: a\r\nOrigin: https://good.example\r\n"
 #define EVIL "Host: a\r\nOrigin: https://evil.example\r\n"
-#define ASKS "Access-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: authorization, x-y\r\n"
+#define ASKS                                                                                       \
+        "Access-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: authorization, "   \
+        "x-y\r\n"
 
 static void none_by_default(void **state)
 {

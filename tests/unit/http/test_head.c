@@ -35,7 +35,10 @@ static void a_request_is_taken_apart(void **state)
 {
         UNUSED(state);
         struct head h;
-        assert_int_equal(parse("POST /a/b%2Fc?x=1&y HTTP/1.1\r\nHOST: h\r\ncontent-length:  12 \r\nX-Y:\ta\tb \r\n\r\n", &h), 0);
+        assert_int_equal(parse("POST /a/b%2Fc?x=1&y HTTP/1.1\r\nHOST: h\r\ncontent-length:  12 "
+                               "\r\nX-Y:\ta\tb \r\n\r\n",
+                                 &h),
+                0);
         assert_true(slice_is(h.method, "POST"));
         assert_true(slice_is(h.path, "/a/b%2Fc"));
         assert_true(slice_is(h.query, "x=1&y"));
@@ -134,8 +137,10 @@ static void the_body_has_one_length(void **state)
 {
         UNUSED(state);
         struct head h;
-        expect(400, "POST / HTTP/1.1\r\n" HOST "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n");
-        expect(400, "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n");
+        expect(400, "POST / HTTP/1.1\r\n" HOST
+                    "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n");
+        expect(400, "POST / HTTP/1.1\r\n" HOST
+                    "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n");
         expect(400, "POST / HTTP/1.1\r\n" HOST "Content-Length: 5\r\nContent-Length: 5\r\n\r\n");
         expect(400, "POST / HTTP/1.1\r\n" HOST "Content-Length: 5, 5\r\n\r\n");
         expect(400, "POST / HTTP/1.1\r\n" HOST "Content-Length: +5\r\n\r\n");
@@ -143,14 +148,17 @@ static void the_body_has_one_length(void **state)
         expect(400, "POST / HTTP/1.1\r\n" HOST "Content-Length: 0x5\r\n\r\n");
         expect(400, "POST / HTTP/1.1\r\n" HOST "Content-Length:\r\n\r\n");
         expect(400, "POST / HTTP/1.1\r\n" HOST "Content-Length: 99999999999999999999\r\n\r\n");
-        expect(400, "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n");
+        expect(400, "POST / HTTP/1.1\r\n" HOST
+                    "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n");
         expect(501, "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: gzip, chunked\r\n\r\n");
         expect(501, "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: identity\r\n\r\n");
-        expect(400, "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: \x0b" "chunked\r\n\r\n");
+        expect(400, "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: \x0b"
+                    "chunked\r\n\r\n");
         expect(501, "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: xchunked\r\n\r\n");
         expect(400, "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n");
         expect(417, "POST / HTTP/1.1\r\n" HOST "Expect: 200-ok\r\n\r\n");
-        assert_int_equal(parse("POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: Chunked\r\n\r\n", &h), 0);
+        assert_int_equal(
+                parse("POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: Chunked\r\n\r\n", &h), 0);
         assert_true(h.chunked);
         assert_int_equal(h.content_length, -1);
 }
@@ -179,14 +187,20 @@ static void upgrades_are_seen(void **state)
 {
         UNUSED(state);
         struct head h;
-        assert_int_equal(parse("GET / HTTP/1.1\r\n" HOST "Connection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n\r\n", &h), 0);
+        assert_int_equal(parse("GET / HTTP/1.1\r\n" HOST
+                               "Connection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n\r\n",
+                                 &h),
+                0);
         assert_true(h.websocket);
-        assert_int_equal(parse("GET / HTTP/1.1\r\n" HOST "Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n", &h), 0);
+        assert_int_equal(
+                parse("GET / HTTP/1.1\r\n" HOST "Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n", &h),
+                0);
         assert_false(h.websocket);
         assert_int_equal(parse("GET / HTTP/1.1\r\n" HOST "Upgrade: websocket\r\n\r\n", &h), 0);
         assert_false(h.websocket);
         expect(400, "POST / HTTP/1.1\r\n" HOST "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
-        expect(400, "GET / HTTP/1.1\r\n" HOST "Connection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 3\r\n\r\n");
+        expect(400, "GET / HTTP/1.1\r\n" HOST
+                    "Connection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 3\r\n\r\n");
 }
 
 int main(void)

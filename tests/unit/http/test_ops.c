@@ -32,7 +32,11 @@ static int stop(void **state)
 
 static struct ops_options options(uint32_t port)
 {
-        return (struct ops_options){.bind = "127.0.0.1", .port = port, .lifecycle = &lc, .metrics = metrics, .not_ready = not_ready};
+        return (struct ops_options){.bind = "127.0.0.1",
+                .port = port,
+                .lifecycle = &lc,
+                .metrics = metrics,
+                .not_ready = not_ready};
 }
 
 static void expect(uint32_t port, const char *path, int status, const char *text)
@@ -73,7 +77,8 @@ static void probes_say_what_is_wrong(void **state)
         expect(port, "/metrics", 200, "tern_http_requests_total{class=\"2xx\"} 7");
         expect(port, "/metrics?x=y", 200, "# HELP");
         expect(port, "/", 404, "/healthz");
-        expect_status((uint16_t)port, "POST /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", 405);
+        expect_status((uint16_t)port,
+                "POST /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", 405);
         ops_server_free(ops);
 }
 

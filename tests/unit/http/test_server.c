@@ -10,7 +10,8 @@ static void echo(void *arg, struct http_request *rq)
         http_query_get(rq, "x", &x);
         http_cookie_get(rq, "token", &cookie);
         struct buf b = BUF_EMPTY;
-        struct slice parts[] = {http_method(rq), http_path(rq), http_param(rq, "id"), http_query(rq), x, cookie, http_header(rq, "x-test"), http_client_addr(rq)};
+        struct slice parts[] = {http_method(rq), http_path(rq), http_param(rq, "id"),
+                http_query(rq), x, cookie, http_header(rq, "x-test"), http_client_addr(rq)};
         for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
                 buf_add_slice(&b, parts[i]);
                 buf_add_char(&b, '|');
@@ -95,11 +96,14 @@ static void expect_body(const char *text, const char *body)
 static void a_get_sees_its_parts(void **state)
 {
         UNUSED(state);
-        expect_body("GET /echo/a%2Fb?y=2&x=1+2%21 HTTP/1.1\r\n" H "X-Test: v\r\nCookie: a=b; token=t%2Et\r\n\r\n", "GET|/echo/a/b|a/b|y=2&x=1+2%21|1 2!|t.t|v|127.0.0.1|");
+        expect_body("GET /echo/a%2Fb?y=2&x=1+2%21 HTTP/1.1\r\n" H
+                    "X-Test: v\r\nCookie: a=b; token=t%2Et\r\n\r\n",
+                "GET|/echo/a/b|a/b|y=2&x=1+2%21|1 2!|t.t|v|127.0.0.1|");
         expect_body("GET http://a/echo/x HTTP/1.1\r\n" H "\r\n", "GET|/echo/x|x||-|-||127.0.0.1|");
         expect_body("PUT /wild/a/b//c? HTTP/1.1\r\n" H "\r\n", "a/b//c");
         expect_body("DELETE /wild/ HTTP/1.1\r\n" H "\r\n", "");
-        expect_body("\r\n\r\nGET /wild/after-blank-lines HTTP/1.1\r\n" H "\r\n", "after-blank-lines");
+        expect_body(
+                "\r\n\r\nGET /wild/after-blank-lines HTTP/1.1\r\n" H "\r\n", "after-blank-lines");
 }
 
 static void unknown_things_are_refused_in_json(void **state)
@@ -108,7 +112,8 @@ static void unknown_things_are_refused_in_json(void **state)
         struct reply r = client_ask(hs.port, "GET /nothing HTTP/1.1\r\n" H "\r\n");
         assert_int_equal(r.status, 404);
         assert_true(reply_header_is(&r, "Content-Type", "application/json"));
-        assert_string_equal(reply_text(&r), "{\"error\":{\"code\":\"not_found\",\"message\":\"nothing here\"}}");
+        assert_string_equal(reply_text(&r),
+                "{\"error\":{\"code\":\"not_found\",\"message\":\"nothing here\"}}");
         assert_true(reply_header_is(&r, "Connection", "keep-alive"));
         reply_done(&r);
         r = client_ask(hs.port, "PATCH /echo/1 HTTP/1.1\r\n" H "\r\n");
@@ -127,7 +132,8 @@ static void a_head_has_the_length_and_no_body(void **state)
 {
         UNUSED(state);
         int fd = client_open(hs.port);
-        client_send(fd, "HEAD /wild/abc HTTP/1.1\r\n" H "\r\nGET /wild/abc HTTP/1.1\r\n" H "Connection: close\r\n\r\n");
+        client_send(fd, "HEAD /wild/abc HTTP/1.1\r\n" H "\r\nGET /wild/abc HTTP/1.1\r\n" H
+                        "Connection: close\r\n\r\n");
         struct reply r;
         assert_true(client_read_head(fd, &r));
         assert_true(reply_header_is(&r, "Content-Length", "3"));
@@ -175,9 +181,13 @@ static void pipelined_requests_are_answered_in_order(void **state)
                 if (i % 3 == 0)
                         buf_printf(&b, "GET /wild/%d HTTP/1.1\r\n" H "\r\n", i);
                 else if (i % 3 == 1)
-                        buf_printf(&b, "POST /body HTTP/1.1\r\n" H "Content-Length: 2\r\n\r\n%02d", i);
+                        buf_printf(
+                                &b, "POST /body HTTP/1.1\r\n" H "Content-Length: 2\r\n\r\n%02d", i);
                 else
-                        buf_printf(&b, "POST /body HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n1\r\n%d\r\n1;x=y\r\n%d\r\n0\r\nTrailer: x\r\n\r\n", i / 10, i % 10);
+                        buf_printf(&b,
+                                "POST /body HTTP/1.1\r\n" H "Transfer-Encoding: "
+                                "chunked\r\n\r\n1\r\n%d\r\n1;x=y\r\n%d\r\n0\r\nTrailer: x\r\n\r\n",
+                                i / 10, i % 10);
         }
         int fd = client_open(hs.port);
         client_send(fd, buf_cstr(&b));
@@ -198,10 +208,16 @@ static void bodies_come_whole(void **state)
         expect_body("POST /body HTTP/1.1\r\n" H "Content-Length: 5\r\n\r\nhello", "hello");
         expect_body("POST /body HTTP/1.1\r\n" H "\r\n", "");
         expect_body("POST /body HTTP/1.1\r\n" H "Content-Length: 0\r\n\r\n", "");
-        expect_body("POST /body HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n1\r\n!\r\n0\r\n\r\n", "hello!");
-        expect_body("POST /body HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n00000005 ; a=\"b\"\r\nhello\r\n000\r\n\r\n", "hello");
+        expect_body("POST /body HTTP/1.1\r\n" H
+                    "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n1\r\n!\r\n0\r\n\r\n",
+                "hello!");
+        expect_body("POST /body HTTP/1.1\r\n" H
+                    "Transfer-Encoding: chunked\r\n\r\n00000005 ; a=\"b\"\r\nhello\r\n000\r\n\r\n",
+                "hello");
         /* Byte by byte. */
-        static const char text[] = "POST /body HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n6\r\ndribbl\r\n2\r\ned\r\n0\r\nA: b\r\n\r\n";
+        static const char text[] =
+                "POST /body HTTP/1.1\r\n" H
+                "Transfer-Encoding: chunked\r\n\r\n6\r\ndribbl\r\n2\r\ned\r\n0\r\nA: b\r\n\r\n";
         int fd = client_open(hs.port), one = 1;
         setsockopt(fd, IPPROTO_TCP, 1 /* TCP_NODELAY */, &one, sizeof(one));
         for (size_t i = 0; text[i]; i++) {
@@ -219,7 +235,8 @@ static void a_client_may_ask_before_it_sends(void **state)
 {
         UNUSED(state);
         int fd = client_open(hs.port);
-        client_send(fd, "POST /body HTTP/1.1\r\n" H "Content-Length: 5\r\nExpect: 100-continue\r\n\r\n");
+        client_send(fd,
+                "POST /body HTTP/1.1\r\n" H "Content-Length: 5\r\nExpect: 100-continue\r\n\r\n");
         struct reply r;
         assert_true(client_read_head(fd, &r));
         assert_int_equal(r.status, 100);
@@ -231,7 +248,8 @@ static void a_client_may_ask_before_it_sends(void **state)
         assert_true(reply_header_is(&r, "Connection", "keep-alive"));
         reply_done(&r);
         /* Not asked for: nobody knows whether a body follows, so the connection ends. */
-        client_send(fd, "POST /nobody HTTP/1.1\r\n" H "Content-Length: 5\r\nExpect: 100-continue\r\n\r\n");
+        client_send(fd,
+                "POST /nobody HTTP/1.1\r\n" H "Content-Length: 5\r\nExpect: 100-continue\r\n\r\n");
         assert_true(client_read(fd, &r));
         assert_int_equal(r.status, 200);
         assert_true(reply_header_is(&r, "Connection", "close"));
@@ -243,13 +261,15 @@ static void an_unread_body_is_no_request(void **state)
 {
         UNUSED(state);
         int fd = client_open(hs.port);
-        client_send(fd, "POST /nobody HTTP/1.1\r\n" H "Content-Length: 38\r\n\r\nGET /wild/smuggled HTTP/1.1\r\n" H);
+        client_send(fd, "POST /nobody HTTP/1.1\r\n" H
+                        "Content-Length: 38\r\n\r\nGET /wild/smuggled HTTP/1.1\r\n" H);
         client_send(fd, "GET /wild/real HTTP/1.1\r\n" H "\r\n");
         struct reply r;
         assert_true(client_read(fd, &r));
         assert_string_equal(reply_text(&r), "{}");
         reply_done(&r);
-        if (client_read(fd, &r)) { /* else the rest had not come yet, and the connection was closed */
+        if (client_read(
+                    fd, &r)) { /* else the rest had not come yet, and the connection was closed */
                 assert_string_equal(reply_text(&r), "real");
                 reply_done(&r);
         }
@@ -259,19 +279,29 @@ static void an_unread_body_is_no_request(void **state)
 static void bad_bodies_are_refused(void **state)
 {
         UNUSED(state);
-        static const char *const chunks[] = {"x\r\n", "-1\r\n", "0x1\r\na\r\n0\r\n\r\n", "\r\n", "fffffffff\r\n", "1\r\nab\r\n0\r\n\r\n", "1\na\n0\n\n", "1 2\r\na\r\n0\r\n\r\n", "1\r\na\r\n0\r\nX\n\r\n"};
+        static const char *const chunks[] = {"x\r\n", "-1\r\n", "0x1\r\na\r\n0\r\n\r\n", "\r\n",
+                "fffffffff\r\n", "1\r\nab\r\n0\r\n\r\n", "1\na\n0\n\n", "1 2\r\na\r\n0\r\n\r\n",
+                "1\r\na\r\n0\r\nX\n\r\n"};
         for (size_t i = 0; i < ARRAY_LEN(chunks); i++) {
                 char text[256];
-                snprintf(text, sizeof(text), "POST /body HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n%s", chunks[i]);
+                snprintf(text, sizeof(text),
+                        "POST /body HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n%s",
+                        chunks[i]);
                 struct reply r = client_ask(hs.port, text);
                 assert_int_equal(r.status, 400);
                 assert_true(reply_header_is(&r, "Connection", "close"));
                 reply_done(&r);
         }
-        expect_status(hs.port, "POST /body HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\nfffffff0\r\n", 413);
+        expect_status(hs.port,
+                "POST /body HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\nfffffff0\r\n", 413);
         expect_status(hs.port, "POST /body HTTP/1.1\r\n" H "Content-Length: 100001\r\n\r\n", 413);
-        expect_status(hs.port, "POST /body HTTP/1.1\r\n" H "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400);
-        expect_status(hs.port, "POST /body HTTP/1.1\r\n" H "Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello", 400);
+        expect_status(hs.port,
+                "POST /body HTTP/1.1\r\n" H
+                "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+                400);
+        expect_status(hs.port,
+                "POST /body HTTP/1.1\r\n" H "Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
+                400);
 }
 
 static void a_refusal_reaches_a_client_that_still_sends(void **state)
@@ -315,7 +345,8 @@ static void half_of_the_workers_stay_free_of_bodies(void **state)
         }
         int64_t began = clock_mono_ms();
         expect_status(hs.port, "GET /wild/free HTTP/1.1\r\n" H "\r\n", 200);
-        expect_body("POST /body HTTP/1.1\r\n" H "Content-Length: 5\r\n\r\nquick", "quick"); /* needs no waiting */
+        expect_body("POST /body HTTP/1.1\r\n" H "Content-Length: 5\r\n\r\nquick",
+                "quick"); /* needs no waiting */
         assert_true(clock_mono_ms() - began < 1200);
         int busy = 0, late = 0;
         for (size_t i = 0; i < ARRAY_LEN(slow); i++) {
@@ -367,7 +398,8 @@ static void malformed_heads_are_answered_and_closed(void **state)
                 assert_true(client_read(fd, &r));
                 assert_int_equal(r.status, cases[i].status);
                 assert_true(reply_header_is(&r, "Connection", "close"));
-                assert_true(strstr(reply_text(&r), "{\"error\":{\"code\":\"invalid\"") == reply_text(&r));
+                assert_true(strstr(reply_text(&r), "{\"error\":{\"code\":\"invalid\"") ==
+                            reply_text(&r));
                 assert_true(client_closed(fd));
                 reply_done(&r);
                 close(fd);
@@ -398,7 +430,8 @@ static void long_heads_are_refused(void **state)
         buf_done(&b);
 }
 
-/* CVE-2025-55763: a path of slashes, and a query, that civetweb would redirect to a directory. Runs under the address sanitizer. */
+/* CVE-2025-55763: a path of slashes, and a query, that civetweb would redirect to a directory. Runs
+ * under the address sanitizer. */
 static void the_redirect_that_overflowed_does_not_exist(void **state)
 {
         UNUSED(state);
@@ -419,12 +452,15 @@ static void the_redirect_that_overflowed_does_not_exist(void **state)
         expect_status(hs.port, "GET /\\..\\etc HTTP/1.1\r\n" H "\r\n", 404);
 }
 
-/* Civetweb parses what lies behind the bytes it received: nothing of an older request may lie there. */
+/* Civetweb parses what lies behind the bytes it received: nothing of an older request may lie
+ * there. */
 static void no_request_sees_the_one_before(void **state)
 {
         UNUSED(state);
         for (int i = 0; i < 64; i++)
-                expect_body("GET /wild/secret-secret-secret-secret HTTP/1.1\r\n" H "Authorization: Bearer xyz\r\n\r\n", "secret-secret-secret-secret");
+                expect_body("GET /wild/secret-secret-secret-secret HTTP/1.1\r\n" H
+                            "Authorization: Bearer xyz\r\n\r\n",
+                        "secret-secret-secret-secret");
         for (int i = 0; i < 64; i++) {
                 int fd = client_open(hs.port);
                 client_send(fd, "\r\n\r\n");
@@ -473,7 +509,8 @@ static void vanished_clients_leave_no_trace(void **state)
         UNUSED(state);
         for (int i = 0; i < 50; i++) {
                 int fd = client_open(hs.port);
-                client_send(fd, i % 2 ? "GET /big HTTP/1.1\r\n" H "\r\n" : "POST /body HTTP/1.1\r\n" H "Content-Length: 10\r\n\r\nx");
+                client_send(fd, i % 2 ? "GET /big HTTP/1.1\r\n" H "\r\n"
+                                      : "POST /body HTTP/1.1\r\n" H "Content-Length: 10\r\n\r\nx");
                 struct linger lg = {1, 0};
                 setsockopt(fd, SOL_SOCKET, SO_LINGER, &lg, sizeof(lg)); /* a reset */
                 close(fd);
@@ -487,7 +524,8 @@ static void *hammer(void *arg)
         int fd = client_open(hs.port);
         for (int i = 0; i < 100; i++) {
                 struct reply r;
-                client_send(fd, i % 2 ? "GET /wild/h HTTP/1.1\r\n" H "\r\n" : "POST /body HTTP/1.1\r\n" H "Content-Length: 1\r\n\r\nh");
+                client_send(fd, i % 2 ? "GET /wild/h HTTP/1.1\r\n" H "\r\n"
+                                      : "POST /body HTTP/1.1\r\n" H "Content-Length: 1\r\n\r\nh");
                 if (!client_read(fd, &r))
                         break;
                 *good += r.status == 200 && strcmp(reply_text(&r), "h") == 0;

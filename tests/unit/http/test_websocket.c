@@ -36,7 +36,7 @@ static int start(void **state)
 {
         UNUSED(state);
         harness_new(&hs);
-        hs.settings.origins = (char *)(uintptr_t)"https://app.example.com, https://m.example.com";
+        hs.settings.origins = (char *)(uintptr_t) "https://app.example.com, https://m.example.com";
         http_websocket(hs.srv, "/socket.io/", check, ready, &hs);
         http_route(hs.srv, "GET", "/socket.io/*", plain, NULL);
         harness_start(&hs);
@@ -50,7 +50,9 @@ static int stop(void **state)
         return 0;
 }
 
-#define UPGRADE "Host: tern.example.com\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+#define UPGRADE                                                                                    \
+        "Host: tern.example.com\r\nConnection: Upgrade\r\nUpgrade: "                               \
+        "websocket\r\nSec-WebSocket-Version: 13\r\n"
 #define KEY "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 #define GET "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\n"
 
@@ -59,7 +61,8 @@ static void the_first_frame_may_come_with_the_handshake(void **state)
         UNUSED(state);
         static const char frame[] = "\x81\x82\x01\x02\x03\x04ij";
         int fd = client_open(hs.port);
-        client_send(fd, GET UPGRADE KEY "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\r\n\x81\x82\x01\x02\x03\x04ij");
+        client_send(fd, GET UPGRADE KEY "Sec-WebSocket-Extensions: permessage-deflate; "
+                                        "client_max_window_bits\r\n\r\n\x81\x82\x01\x02\x03\x04ij");
         struct reply r;
         assert_true(client_read_head(fd, &r));
         assert_int_equal(r.status, 101);
@@ -85,7 +88,9 @@ static void a_check_refuses_before_the_101(void **state)
 {
         UNUSED(state);
         int fd = client_open(hs.port);
-        client_send(fd, "GET /socket.io/?EIO=4&transport=websocket&sid=unknown HTTP/1.1\r\n" UPGRADE KEY "\r\n");
+        client_send(fd,
+                "GET /socket.io/?EIO=4&transport=websocket&sid=unknown HTTP/1.1\r\n" UPGRADE KEY
+                "\r\n");
         struct reply r;
         assert_true(client_read(fd, &r));
         assert_int_equal(r.status, 400);
@@ -102,9 +107,14 @@ static void malformed_handshakes_are_refused(void **state)
         UNUSED(state);
         expect_status(hs.port, GET UPGRADE "\r\n", 400);
         expect_status(hs.port, GET UPGRADE "Sec-WebSocket-Key: short\r\n\r\n", 400);
-        expect_status(hs.port, GET UPGRADE "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ!=\r\n\r\n", 400);
-        expect_status(hs.port, GET "Host: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" KEY "\r\n", 426);
-        expect_status(hs.port, GET "Host: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 8\r\n" KEY "\r\n", 426);
+        expect_status(
+                hs.port, GET UPGRADE "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ!=\r\n\r\n", 400);
+        expect_status(hs.port,
+                GET "Host: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" KEY "\r\n", 426);
+        expect_status(hs.port,
+                GET "Host: a\r\nConnection: Upgrade\r\nUpgrade: "
+                    "websocket\r\nSec-WebSocket-Version: 8\r\n" KEY "\r\n",
+                426);
         expect_status(hs.port, "POST /socket.io/?a=b HTTP/1.1\r\n" UPGRADE KEY "\r\n", 400);
         expect_status(hs.port, "GET /elsewhere HTTP/1.1\r\n" UPGRADE KEY "\r\n", 404);
         expect_status(hs.port, GET "Host: a\r\n\r\n", 200); /* no upgrade: an ordinary route */
@@ -112,7 +122,8 @@ static void malformed_handshakes_are_refused(void **state)
         expect_status(hs.port, GET "Host: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n", 200);
 }
 
-static void connects(const char *headers, int status, const char *wanted_header, const char *wanted_value)
+static void connects(
+        const char *headers, int status, const char *wanted_header, const char *wanted_value)
 {
         struct buf b = BUF_EMPTY;
         buf_printf(&b, GET UPGRADE KEY "%s\r\n", headers);
@@ -138,21 +149,28 @@ static void origins_are_checked(void **state)
 {
         UNUSED(state);
         connects("", 101, "Access-Control-Allow-Origin", NULL);
-        connects("Origin: https://app.example.com\r\n", 101, "Access-Control-Allow-Origin", "https://app.example.com");
-        connects("Origin: https://APP.example.com\r\n", 101, "Access-Control-Allow-Origin", "https://APP.example.com");
+        connects("Origin: https://app.example.com\r\n", 101, "Access-Control-Allow-Origin",
+                "https://app.example.com");
+        connects("Origin: https://APP.example.com\r\n", 101, "Access-Control-Allow-Origin",
+                "https://APP.example.com");
         connects("Origin: https://tern.example.com\r\n", 101, "Access-Control-Allow-Origin", NULL);
-        connects("Origin: http://tern.example.com:80\r\n", 101, "Access-Control-Allow-Origin", NULL);
-        connects("Origin: https://tern.example.com:80\r\n", 403, "Access-Control-Allow-Origin", NULL);
+        connects(
+                "Origin: http://tern.example.com:80\r\n", 101, "Access-Control-Allow-Origin", NULL);
+        connects("Origin: https://tern.example.com:80\r\n", 403, "Access-Control-Allow-Origin",
+                NULL);
         connects("Origin: null\r\n", 403, "Access-Control-Allow-Origin", NULL);
         connects("Origin: https://evil.example.com\r\n", 403, "Access-Control-Allow-Origin", NULL);
-        connects("Origin: https://app.example.com.evil.org\r\n", 403, "Access-Control-Allow-Origin", NULL);
+        connects("Origin: https://app.example.com.evil.org\r\n", 403, "Access-Control-Allow-Origin",
+                NULL);
 }
 
 static void the_first_subprotocol_is_echoed(void **state)
 {
         UNUSED(state);
-        connects("Sec-WebSocket-Protocol: chat, superchat\r\n", 101, "Sec-WebSocket-Protocol", "chat");
-        connects("Sec-WebSocket-Protocol: graphql-ws\r\n", 101, "Sec-WebSocket-Protocol", "graphql-ws");
+        connects("Sec-WebSocket-Protocol: chat, superchat\r\n", 101, "Sec-WebSocket-Protocol",
+                "chat");
+        connects("Sec-WebSocket-Protocol: graphql-ws\r\n", 101, "Sec-WebSocket-Protocol",
+                "graphql-ws");
         connects("Sec-WebSocket-Protocol: a b\r\n", 101, "Sec-WebSocket-Protocol", NULL);
         connects("Sec-WebSocket-Protocol: ,x\r\n", 101, "Sec-WebSocket-Protocol", NULL);
 }
