@@ -58,7 +58,8 @@ static void read_once(struct conn *c)
         if (n == 0) {
                 hang(c, 0);
         } else if (n > 0) {
-                /* A short read has emptied the kernel's buffer: more bytes are a new event. The end of the stream was one already. */
+                /* A short read has emptied the kernel's buffer: more bytes are a new event. The
+                 * end of the stream was one already. */
                 if (n == SHARD_READ_BYTES || c->hup)
                         want_turn(c);
                 else
@@ -102,7 +103,8 @@ static void on_ready(struct shard *sh, struct watch *w, uint32_t events)
         }
 }
 
-/* Called before events are waited for; only those that stand in the list now, so that the loop gets on. */
+/* Called before events are waited for; only those that stand in the list now, so that the loop
+ * gets on. */
 void conn_read_more(struct shard *sh)
 {
         struct list now, *it;
@@ -129,13 +131,15 @@ void conn_run_closed(struct shard *sh)
         }
 }
 
-int conn_open(struct conn *c, struct shard *sh, int fd, const char *client_addr, struct slice first, const struct conn_ops *ops)
+int conn_open(struct conn *c, struct shard *sh, int fd, const char *client_addr, struct slice first,
+        const struct conn_ops *ops)
 {
         CHECK(shard_is_current(sh) && fd >= 0);
         int flags = fcntl(fd, F_GETFL);
         if (flags < 0 || (!(flags & O_NONBLOCK) && fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0))
                 return -errno;
-        *c = (struct conn){.watch = {.ready = on_ready, .fd = fd}, .sh = sh, .ops = ops, .reading = true};
+        *c = (struct conn){
+                .watch = {.ready = on_ready, .fd = fd}, .sh = sh, .ops = ops, .reading = true};
         list_init(&c->link);
         c->addr_n = addr_parse(client_addr, c->addr);
         int r = shard_watch(sh, &c->watch, CONN_EVENTS);
@@ -183,8 +187,9 @@ ssize_t conn_writev(struct conn *c, const struct iovec *iov, int iov_n)
         struct msghdr msg = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)take};
         ssize_t n;
         do { /* one frame to one client is the usual case, and the cheaper call */
-                n = iov_n == 1 ? send(c->watch.fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL | MSG_DONTWAIT) :
-                                 sendmsg(c->watch.fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+                n = iov_n == 1 ? send(c->watch.fd, iov->iov_base, iov->iov_len,
+                                         MSG_NOSIGNAL | MSG_DONTWAIT)
+                               : sendmsg(c->watch.fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
         } while (n < 0 && errno == EINTR);
         if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != ENOBUFS && errno != ENOMEM)
                 return -errno;

@@ -37,7 +37,8 @@ static void on_accept_timer(struct shard *sh, struct shard_timer *t)
         watch_listener(p);
 }
 
-/* No descriptor is left: with the spare one the peer is at least told so, then accepting rests for a moment instead of spinning. */
+/* No descriptor is left: with the spare one the peer is at least told so, then accepting rests
+ * for a moment instead of spinning. */
 static void out_of_descriptors(struct porch *p)
 {
         if (p->spare_fd >= 0) {
@@ -68,7 +69,8 @@ static void on_listener(struct shard *sh, struct watch *w, uint32_t events)
                         uint8_t addr[16];
                         uint8_t addr_n = addr_of_sockaddr(&ss, addr);
                         resting_new(p, fd, addr, addr_n, false);
-                } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+                } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
+                           errno == ENOMEM) {
                         out_of_descriptors(p);
                 } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
                         return;
@@ -166,7 +168,9 @@ static int bind_to(const char *address, uint32_t port, int *ret_fd, uint32_t *re
 {
         char service[16];
         snprintf(service, sizeof(service), "%u", port);
-        struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+        struct addrinfo hints = {.ai_family = AF_UNSPEC,
+                .ai_socktype = SOCK_STREAM,
+                .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
         struct addrinfo *ai = NULL;
         if (port > 65535 || getaddrinfo(address, service, &hints, &ai) != 0 || !ai)
                 return -EADDRNOTAVAIL;
@@ -181,13 +185,15 @@ static int bind_to(const char *address, uint32_t port, int *ret_fd, uint32_t *re
                 (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero));
         struct sockaddr_storage ss;
         socklen_t len = sizeof(ss);
-        if (bind(fd, ai->ai_addr, ai->ai_addrlen) < 0 || getsockname(fd, (struct sockaddr *)&ss, &len) < 0) {
+        if (bind(fd, ai->ai_addr, ai->ai_addrlen) < 0 ||
+                getsockname(fd, (struct sockaddr *)&ss, &len) < 0) {
                 r = -errno;
                 close(fd);
                 goto out;
         }
         *ret_fd = fd;
-        *ret_port = ntohs(ss.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)(void *)&ss)->sin6_port : ((struct sockaddr_in *)(void *)&ss)->sin_port);
+        *ret_port = ntohs(ss.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)(void *)&ss)->sin6_port
+                                                   : ((struct sockaddr_in *)(void *)&ss)->sin_port);
 out:
         freeaddrinfo(ai);
         return r;
@@ -203,7 +209,8 @@ static void init_porch(struct intake *in, struct porch *p, struct shard *sh)
         resting_init_porch(p);
 }
 
-int intake_new(const struct intake_options *o, struct shard *const *shards, unsigned count, struct intake **ret, uint32_t *ret_port)
+int intake_new(const struct intake_options *o, struct shard *const *shards, unsigned count,
+        struct intake **ret, uint32_t *ret_port)
 {
         CHECK(count > 0 && o->feed);
         int fd;
@@ -215,7 +222,8 @@ int intake_new(const struct intake_options *o, struct shard *const *shards, unsi
         if (in->o.head_bytes_max == 0 || in->o.head_bytes_max > SHARD_READ_BYTES)
                 in->o.head_bytes_max = SHARD_READ_BYTES;
         in->fd = fd;
-        static const char *const labels[INTAKE_REASONS] = {"head", "idle", "too_large", "per_address", "full"};
+        static const char *const labels[INTAKE_REASONS] = {
+                "head", "idle", "too_large", "per_address", "full"};
         for (size_t i = 0; i < INTAKE_REASONS; i++) {
                 in->labels[i] = metrics_label(M_intake_expired, labels[i]);
                 CHECK(in->labels[i] >= 0);

@@ -3,13 +3,15 @@
  *
  * A worker that reads a slow head is a thread lost. So a fresh or kept-alive socket rests here,
  * unread (MSG_PEEK, edge-triggered), until CRLFCRLF lies in the kernel's buffer; then feed() takes
- * it. Deadline head_ms for a whole head (idle_ms before the first byte on a kept-alive one), head_bytes_max, per-address cap.
- * One intake runs over all shards; each socket rests on one of them, at some 110 bytes and no CPU.
+ * it. Deadline head_ms for a whole head (idle_ms before the first byte on a kept-alive one),
+ * head_bytes_max, per-address cap. One intake runs over all shards; each socket rests on one of
+ * them, at some 110 bytes and no CPU.
  *
- * Who is refused: a head too long gets 431, one too slow 408, both are closed in order; who comes beyond a cap is closed at once
- * (at connections_max the oldest idle kept-alive socket gives way first). A whole head that finds no worker within head_ms is closed
- * without an answer. Both caps count resting sockets only: who has been handed over is somebody else's. Each end is
- * counted in tern_intake_expired_total.
+ * Who is refused: a head too long gets 431, one too slow 408, both are closed in order; who comes
+ * beyond a cap is closed at once (at connections_max the oldest idle kept-alive socket gives way
+ * first). A whole head that finds no worker within head_ms is closed without an answer. Both caps
+ * count resting sockets only: who has been handed over is somebody else's. Each end is counted in
+ * tern_intake_expired_total.
  */
 #ifndef TERN_NET_INTAKE_H
 #define TERN_NET_INTAKE_H
@@ -19,20 +21,22 @@
 
 struct intake;
 struct intake_options {
-        const char *bind; /* address */
-        uint32_t port;    /* 0 = any free one */
+        const char *bind;                          /* address */
+        uint32_t port;                             /* 0 = any free one */
         uint32_t head_ms, idle_ms, head_bytes_max; /* at most 65536 */
-        uint32_t per_address_max, connections_max; /* resting at once, on all shards; 0 = no cap. A /64 of IPv6 counts as one address */
+        /* Resting at once, on all shards; 0 = no cap. A /64 of IPv6 counts as one address. */
+        uint32_t per_address_max, connections_max;
         /* Takes fd and returns true, or false: try again in a moment. Never blocks. On a shard. */
         bool (*feed)(void *arg, int fd, const char *client_addr);
         void *arg;
         struct metrics *metrics;
 };
 /* Binds, but does not listen yet. 0, or -errno of bind. */
-MUST_CHECK int intake_new(const struct intake_options *o, struct shard *const *shards, unsigned count, struct intake **ret, uint32_t *ret_port);
+MUST_CHECK int intake_new(const struct intake_options *o, struct shard *const *shards,
+        unsigned count, struct intake **ret, uint32_t *ret_port);
 MUST_CHECK int intake_open(struct intake *in); /* listen and accept */
-/* Main thread, shards running: stops accepting and closes what rests. When it returns feed() is not called any more, and what
- * intake_rest() is given is closed. */
+/* Main thread, shards running: stops accepting and closes what rests. When it returns feed() is
+ * not called any more, and what intake_rest() is given is closed. */
 void intake_shut(struct intake *in);
 /* A socket that may carry another request. Any thread; takes fd. */
 void intake_rest(struct intake *in, int fd, const char *client_addr);

@@ -1,8 +1,10 @@
 /*
- * internal - what the files of net share: the shard's inside, its poller, and how sockets are let go.
+ * internal - what the files of net share: the shard's inside, its poller, and how sockets are let
+ * go.
  *
- * One edge-triggered epoll set per shard stands inside the libuv loop (whose own watchers cost three times the memory and a system
- * call for each change of interest). A descriptor is registered once, for all events, for its whole life.
+ * One edge-triggered epoll set per shard stands inside the libuv loop (whose own watchers cost
+ * three times the memory and a system call for each change of interest). A descriptor is registered
+ * once, for all events, for its whole life.
  */
 #ifndef TERN_NET_INTERNAL_H
 #define TERN_NET_INTERNAL_H
@@ -19,7 +21,8 @@
 #define SHARD_READ_BYTES 65536
 #define SHARD_EVENTS 256
 
-/* Whatever may be freed while a batch of events still names it starts with this, and goes through shard_bury(). */
+/* Whatever may be freed while a batch of events still names it starts with this, and goes
+ * through shard_bury(). */
 struct grave {
         struct watch watch;
         struct list link;
@@ -47,9 +50,9 @@ struct shard {
         int epoll_fd;
         struct shard_timer **heap; /* owned array of borrowed timers, by due_ms */
         size_t heap_n, heap_cap;
-        int64_t armed_ms;   /* when the loop's timer goes off; 0 = not armed */
-        struct list laters; /* of shard_later */
-        struct list unread; /* of conn: those that may have more to read without a new event */
+        int64_t armed_ms;    /* when the loop's timer goes off; 0 = not armed */
+        struct list laters;  /* of shard_later */
+        struct list unread;  /* of conn: those that may have more to read without a new event */
         struct list closing; /* of conn: closed() is due */
         struct list graves;
         struct list lingers; /* oldest first */

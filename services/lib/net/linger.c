@@ -1,9 +1,10 @@
 /*
  * linger - sockets that have been ended and whose peers have not noticed yet.
  *
- * close() with unread bytes in the kernel's buffer is a reset, and a reset takes the last answer (a close frame, a 431) away from a
- * peer that is still sending. So our direction is shut, and what still comes is thrown away until the peer ends too, for at most LINGER_MS
- * and LINGER_BYTES_MAX. At LINGER_MAX sockets of a shard the oldest gives way.
+ * close() with unread bytes in the kernel's buffer is a reset, and a reset takes the last answer (a
+ * close frame, a 431) away from a peer that is still sending. So our direction is shut, and what
+ * still comes is thrown away until the peer ends too, for at most LINGER_MS and LINGER_BYTES_MAX.
+ * At LINGER_MAX sockets of a shard the oldest gives way.
  */
 #include "net/internal.h"
 
@@ -29,7 +30,8 @@ static void end(struct shard *sh, struct lingering *l)
         shard_bury(sh, &l->grave);
 }
 
-/* True when the socket is to be closed: the peer ended, something broke, or it sends without end. */
+/* True when the socket is to be closed: the peer ended, something broke, or it sends without
+ * end. */
 static bool discard(struct shard *sh, int fd, size_t *bytes)
 {
         for (;;) {
@@ -81,7 +83,8 @@ void linger_close(struct shard *sh, int fd, bool watched)
                 return;
         }
         struct lingering *l = linger_new(sh, fd);
-        struct epoll_event ev = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data.ptr = &l->grave.watch};
+        struct epoll_event ev = {
+                .events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data.ptr = &l->grave.watch};
         if (epoll_ctl(sh->epoll_fd, watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &ev) < 0) {
                 close(fd);
                 free(l);

@@ -1,4 +1,5 @@
-/* Sockets that rest on a shard until their whole request head lies in the kernel's buffer: looks, deadlines, hand-over. */
+/* Sockets that rest on a shard until their whole request head lies in the kernel's buffer:
+ * looks, deadlines, hand-over. */
 #include "net/intake_internal.h"
 
 #include "base/hash.h"
@@ -8,10 +9,13 @@
 #include <unistd.h>
 
 #define AGAIN_MS 5
-#define LOOKS_FREE 8 /* looks at once; a head in more pieces is looked at every AGAIN_MS, so that a dribble costs no CPU */
+/* Looks at once; a head in more pieces is looked at every AGAIN_MS, so that a dribble costs no CPU. */
+#define LOOKS_FREE 8
 
-static const char too_large[] = "HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
-static const char too_slow[] = "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+static const char too_large[] = "HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: "
+                                "close\r\nContent-Length: 0\r\n\r\n";
+static const char too_slow[] =
+        "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
 static uint16_t bucket_of(const uint8_t *addr, uint8_t addr_n)
 {
@@ -126,7 +130,8 @@ static void look(struct resting *r, bool ended)
         if (is_whole(r, p->sh->read_buf, n)) {
                 /* Not before those whose head has been whole for longer. */
                 struct list *first = list_first(&p->again);
-                if (first && list_entry(first, struct resting, again)->whole && first != &r->again) {
+                if (first && list_entry(first, struct resting, again)->whole &&
+                        first != &r->again) {
                         shard_unwatch(p->sh, r->grave.watch.fd);
                         r->whole = true;
                         ask_again(r);
@@ -161,7 +166,8 @@ static void on_ready(struct shard *sh, struct watch *w, uint32_t events)
         look(r, ended);
 }
 
-/* A dribbler gets one look, a whole head one try; the first refusal ends the tries of this round. */
+/* A dribbler gets one look, a whole head one try; the first refusal ends the tries of this
+ * round. */
 static void on_again(struct shard *sh, struct shard_timer *t)
 {
         struct porch *p = container_of(t, struct porch, again_timer);
@@ -186,8 +192,8 @@ static void expire(struct resting *r)
 {
         struct intake *in = r->porch->in;
         intake_count(in, r->idle ? INTAKE_IDLE : r->whole ? INTAKE_FULL : INTAKE_HEAD);
-        /* An answer is only for who has begun to ask. A head that found no worker is closed without one: the network's failure is what
-         * every client comes back from. */
+        /* An answer is only for who has begun to ask. A head that found no worker is closed
+         * without one: the network's failure is what every client comes back from. */
         if (r->seen > 0 && !r->whole)
                 refuse(r, too_slow, sizeof(too_slow) - 1);
         else
@@ -222,11 +228,13 @@ static void on_idle(struct shard *sh, struct shard_timer *t)
 static bool admit(struct porch *p, uint16_t bucket)
 {
         struct intake *in = p->in;
-        if (in->o.per_address_max && atomic_load_explicit(&in->buckets[bucket], memory_order_relaxed) >= in->o.per_address_max) {
+        if (in->o.per_address_max && atomic_load_explicit(&in->buckets[bucket],
+                                             memory_order_relaxed) >= in->o.per_address_max) {
                 intake_count(in, INTAKE_PER_ADDRESS);
                 return false;
         }
-        if (in->o.connections_max && atomic_load_explicit(&in->resting, memory_order_relaxed) >= in->o.connections_max) {
+        if (in->o.connections_max &&
+                atomic_load_explicit(&in->resting, memory_order_relaxed) >= in->o.connections_max) {
                 intake_count(in, INTAKE_FULL);
                 struct list *oldest = list_first(&p->idle);
                 if (!oldest)

@@ -9,9 +9,39 @@
 
 /* lifecycle keeps loops' names for ever. */
 static const char *const names[] = {
-        "shard-0", "shard-1", "shard-2", "shard-3", "shard-4", "shard-5", "shard-6", "shard-7", "shard-8", "shard-9", "shard-10",
-        "shard-11", "shard-12", "shard-13", "shard-14", "shard-15", "shard-16", "shard-17", "shard-18", "shard-19", "shard-20", "shard-21",
-        "shard-22", "shard-23", "shard-24", "shard-25", "shard-26", "shard-27", "shard-28", "shard-29", "shard-30", "shard-31", "shard-n",
+        "shard-0",
+        "shard-1",
+        "shard-2",
+        "shard-3",
+        "shard-4",
+        "shard-5",
+        "shard-6",
+        "shard-7",
+        "shard-8",
+        "shard-9",
+        "shard-10",
+        "shard-11",
+        "shard-12",
+        "shard-13",
+        "shard-14",
+        "shard-15",
+        "shard-16",
+        "shard-17",
+        "shard-18",
+        "shard-19",
+        "shard-20",
+        "shard-21",
+        "shard-22",
+        "shard-23",
+        "shard-24",
+        "shard-25",
+        "shard-26",
+        "shard-27",
+        "shard-28",
+        "shard-29",
+        "shard-30",
+        "shard-31",
+        "shard-n",
 };
 
 static _Thread_local const struct shard *current;
@@ -136,7 +166,8 @@ static void on_wake(uv_async_t *h)
         mailbox_run(sh->mailbox);
 }
 
-/* The end comes as mail, so that no wake-up can meet a loop that is closed already: the box is closed first. */
+/* The end comes as mail, so that no wake-up can meet a loop that is closed already: the box is
+ * closed first. */
 static void on_end(struct mail *m)
 {
         struct shard *sh = container_of(m, struct shard, end);
@@ -241,7 +272,8 @@ fail:
         return r;
 }
 
-int shard_new(unsigned index, struct lifecycle *lc, void (*start)(struct shard *sh, void *arg), void (*stop)(struct shard *sh, void *arg), void *arg, struct shard **ret)
+int shard_new(unsigned index, struct lifecycle *lc, void (*start)(struct shard *sh, void *arg),
+        void (*stop)(struct shard *sh, void *arg), void *arg, struct shard **ret)
 {
         struct shard *sh = xcalloc(1, sizeof(*sh));
         sh->index = index;

@@ -1,9 +1,10 @@
 /*
  * timers - a binary heap of embedded deadlines behind one timer of the loop.
  *
- * A deadline is counted from the real clock, rounded up to the next millisecond, and compared with the loop's time, rounded down:
- * so none fires early, neither by the wall nor by shard_now_ms(). The loop's timer is only ever moved to an earlier time;
- * a deadline that was taken back costs at most one idle wake-up.
+ * A deadline is counted from the real clock, rounded up to the next millisecond, and compared with
+ * the loop's time, rounded down: so none fires early, neither by the wall nor by shard_now_ms().
+ * The loop's timer is only ever moved to an earlier time; a deadline that was taken back costs at
+ * most one idle wake-up.
  */
 #include "net/internal.h"
 

@@ -1,7 +1,8 @@
 /*
- * The reading side. A frame's header is collected first (14 bytes at most), looked at for what can be refused early, and then given
- * to wslay, which judges lengths and control frames and unmasks the payload. wslay never sees a byte beyond the frame it is in, so
- * its context (4 KB) is clean after each frame and goes back to the pool, as does all else when the message is complete.
+ * The reading side. A frame's header is collected first (14 bytes at most), looked at for what can
+ * be refused early, and then given to wslay, which judges lengths and control frames and unmasks
+ * the payload. wslay never sees a byte beyond the frame it is in, so its context (4 KB) is clean
+ * after each frame and goes back to the pool, as does all else when the message is complete.
  */
 #include "net/ws.h"
 
@@ -27,13 +28,14 @@ struct ws_partial {
         struct parser *parser; /* owned; NULL outside of a frame's payload */
         struct buf message;    /* owned: what of the message has arrived */
         struct utf8_check utf8;
-        uint32_t fragments;    /* frames of the message so far; 0 = none has begun */
+        uint32_t fragments; /* frames of the message so far; 0 = none has begun */
         uint8_t message_op;
         uint8_t header[FRAME_HEADER_MAX], header_n;
         uint8_t control[CONTROL_MAX], control_n;
-        uint64_t frame_n, frame_left; /* payload of the frame; meaningful once its header is whole */
-        bool in_frame;                /* the header is whole and has been accepted */
-        uint64_t charged;             /* of the pool's bytes */
+        uint64_t frame_n,
+                frame_left; /* payload of the frame; meaningful once its header is whole */
+        bool in_frame;      /* the header is whole and has been accepted */
+        uint64_t charged;   /* of the pool's bytes */
 };
 
 struct ws_pool {
@@ -42,7 +44,9 @@ struct ws_pool {
         struct ws_partial *partials[SPARES_MAX];
         struct parser *parsers[SPARES_MAX];
         unsigned partials_n, parsers_n;
-        struct ws_partial *lent; /* owned: what the last item's payload points into; its parser, if any, is at a frame's border */
+        /* owned: what the last item's payload points into; its parser, if any, is at a frame's
+         * border */
+        struct ws_partial *lent;
 };
 
 /* ---- the pool ---- */
@@ -103,7 +107,8 @@ static void charge(struct ws_pool *pool, struct ws_partial *pt)
 
 static struct ws_partial *partial_get(struct ws_pool *pool)
 {
-        struct ws_partial *pt = pool->partials_n > 0 ? pool->partials[--pool->partials_n] : xmalloc(sizeof(*pt));
+        struct ws_partial *pt =
+                pool->partials_n > 0 ? pool->partials[--pool->partials_n] : xmalloc(sizeof(*pt));
         *pt = (struct ws_partial){0};
         charge(pool, pt);
         return pt;
@@ -170,7 +175,8 @@ static enum ws_kind fail(struct ws_pool *pool, struct ws *w, int code, struct ws
         w->state = WS_OVER;
         ret->code = code;
         if (!ours_is_out)
-                ret->reply = slice_of(ret->reply_bytes, ws_close_frame(code, SLICE_NONE, ret->reply_bytes));
+                ret->reply = slice_of(
+                        ret->reply_bytes, ws_close_frame(code, SLICE_NONE, ret->reply_bytes));
         return WS_FAIL;
 }
 
@@ -181,7 +187,8 @@ static bool close_code_valid(int code)
         return code >= 1000 && code <= 1014 && code != 1004 && code != 1005 && code != 1006;
 }
 
-static enum ws_kind got_close(struct ws_pool *pool, struct ws *w, struct slice payload, struct ws_item *ret)
+static enum ws_kind got_close(
+        struct ws_pool *pool, struct ws *w, struct slice payload, struct ws_item *ret)
 {
         if (payload.n == 1)
                 return fail(pool, w, 1002, ret);
@@ -197,7 +204,8 @@ static enum ws_kind got_close(struct ws_pool *pool, struct ws *w, struct slice p
                         return fail(pool, w, 1007, ret);
         }
         if (w->state != WS_CLOSE_SENT)
-                ret->reply = slice_of(ret->reply_bytes, ws_close_frame(code, SLICE_NONE, ret->reply_bytes));
+                ret->reply = slice_of(
+                        ret->reply_bytes, ws_close_frame(code, SLICE_NONE, ret->reply_bytes));
         w->state = WS_OVER;
         ret->code = code;
         ret->payload = reason;
@@ -249,7 +257,8 @@ static int open_frame(struct ws_pool *pool, struct ws_partial *pt)
         uint8_t op = pt->header[0] & 0x0f;
         uint64_t n = announced(pt->header, pt->header_n);
         if (!is_control(op)) {
-                if (n > pool->limits.message_bytes_max || n + pt->message.n > pool->limits.message_bytes_max)
+                if (n > pool->limits.message_bytes_max ||
+                        n + pt->message.n > pool->limits.message_bytes_max)
                         return n >> 63 ? 1002 : 1009;
                 if (pt->fragments >= pool->limits.fragments_max)
                         return 1009;
@@ -286,7 +295,8 @@ static int read_header(struct ws_pool *pool, struct ws_partial *pt, struct slice
 
 /* ---- a frame's payload ---- */
 
-/* One piece of unmasked payload: kept, unless it is the whole message and can be lent as it stands. 0, or a close code. */
+/* One piece of unmasked payload: kept, unless it is the whole message and can be lent as it
+ * stands. 0, or a close code. */
 static int keep(struct ws_pool *pool, struct ws_partial *pt, struct slice piece, bool whole)
 {
         if (is_control(pt->header[0] & 0x0f)) {
@@ -304,13 +314,15 @@ static int keep(struct ws_pool *pool, struct ws_partial *pt, struct slice piece,
         return pool->bytes > pool->limits.partial_bytes_max ? 1009 : 0;
 }
 
-/* Moves the parser through what is there of the frame. 0 or a close code. *ret_whole: the piece is the whole message, good until the
- * parser is used again. */
-static int read_payload(struct ws_pool *pool, struct ws_partial *pt, struct slice *in, struct slice *ret_piece, bool *ret_whole)
+/* Moves the parser through what is there of the frame. 0 or a close code. *ret_whole: the piece
+ * is the whole message, good until the parser is used again. */
+static int read_payload(struct ws_pool *pool, struct ws_partial *pt, struct slice *in,
+        struct slice *ret_piece, bool *ret_whole)
 {
         pt->parser->in = in;
         *ret_whole = false;
-        bool alone = !is_control(pt->header[0] & 0x0f) && pt->fragments == 1 && (pt->header[0] & 0x80);
+        bool alone =
+                !is_control(pt->header[0] & 0x0f) && pt->fragments == 1 && (pt->header[0] & 0x80);
         for (;;) {
                 struct wslay_frame_iocb io;
                 ssize_t r = wslay_frame_recv(pt->parser->ctx, &io);
@@ -350,11 +362,13 @@ static enum ws_kind end_control(struct ws_pool *pool, struct ws *w, struct ws_it
         ret->payload = payload;
         if (op == WS_OP_PONG)
                 return WS_PONG;
-        ret->reply = slice_of(ret->reply_bytes, ws_control_frame(WS_OP_PONG, payload, ret->reply_bytes));
+        ret->reply =
+                slice_of(ret->reply_bytes, ws_control_frame(WS_OP_PONG, payload, ret->reply_bytes));
         return WS_PING;
 }
 
-static enum ws_kind end_frame(struct ws_pool *pool, struct ws *w, struct slice piece, bool whole, struct ws_item *ret)
+static enum ws_kind end_frame(
+        struct ws_pool *pool, struct ws *w, struct slice piece, bool whole, struct ws_item *ret)
 {
         struct ws_partial *pt = w->partial;
         bool fin = pt->header[0] & 0x80;

@@ -1,6 +1,6 @@
 /*
- * UTF-8 that arrives in pieces: the state is what the next byte may be and how many are to follow, so that a wrong byte is known
- * when it is there, not at the end of the message.
+ * UTF-8 that arrives in pieces: the state is what the next byte may be and how many are to follow,
+ * so that a wrong byte is known when it is there, not at the end of the message.
  */
 #include "net/ws.h"
 
@@ -18,8 +18,8 @@ static struct expect unpack(uint32_t state)
         return (struct expect){(uint8_t)state, (uint8_t)(state >> 8), (uint8_t)(state >> 16)};
 }
 
-/* After a first byte of 0x80 and more. left 0: no character begins with it. The second byte's bounds tell overlong forms,
- * surrogates and what lies beyond U+10FFFF. */
+/* After a first byte of 0x80 and more. left 0: no character begins with it. The second byte's
+ * bounds tell overlong forms, surrogates and what lies beyond U+10FFFF. */
 static struct expect lead(unsigned char c)
 {
         if (c >= 0xc2 && c <= 0xdf)
@@ -73,7 +73,8 @@ bool utf8_check_feed(struct utf8_check *u, struct slice s)
                 if (p[i] < e.lo || p[i] > e.hi)
                         return false;
                 i++;
-                e = e.left == 1 ? (struct expect){0, 0, 0} : (struct expect){(uint8_t)(e.left - 1), 0x80, 0xbf};
+                e = e.left == 1 ? (struct expect){0, 0, 0}
+                                : (struct expect){(uint8_t)(e.left - 1), 0x80, 0xbf};
         }
         u->state = pack(e);
         return true;

@@ -15,13 +15,13 @@
 #include <stdatomic.h>
 
 enum es_state {
-        ES_NEW,    /* on its way to the shard */
+        ES_NEW, /* on its way to the shard */
         ES_OPEN,
         ES_ENDING, /* closes when what is partly written is out */
         ES_CLOSED, /* conn is closing: closed() is due */
 };
 
-struct es_lane { /* one shard's; everything but srv and drain_ms is its thread's */
+struct es_lane {               /* one shard's; everything but srv and drain_ms is its thread's */
         struct es_server *srv; /* borrowed */
         struct shard *sh;      /* borrowed */
         void *app;             /* borrowed */
@@ -53,14 +53,16 @@ struct es_stream {
         struct list link;     /* in lane->streams */
         void *user;           /* the application's */
         struct outbox out;
-        struct shard_later turn;  /* flush and drained() at the end of the turn */
-        struct shard_timer timer; /* heartbeat while nothing is queued, stall while something is, the last wait while ending */
-        int64_t wrote_ms;         /* newest progress */
-        uint8_t state;            /* enum es_state */
-        uint8_t reason;           /* enum es_close_reason */
-        bool refused : 1;         /* drained() is owed: events were dropped */
-        bool paced : 1;           /* drained() is owed: catch-up came to its bound */
-        bool stalling : 1;        /* the timer watches for a stall */
+        struct shard_later turn; /* flush and drained() at the end of the turn */
+        /* heartbeat while nothing is queued, stall while something is, the last wait while
+         * ending */
+        struct shard_timer timer;
+        int64_t wrote_ms;  /* newest progress */
+        uint8_t state;     /* enum es_state */
+        uint8_t reason;    /* enum es_close_reason */
+        bool refused : 1;  /* drained() is owed: events were dropped */
+        bool paced : 1;    /* drained() is owed: catch-up came to its bound */
+        bool stalling : 1; /* the timer watches for a stall */
 };
 
 /* The head is the first thing that is written. Takes fd. */

@@ -34,17 +34,21 @@ struct msg *es_frame(struct slice event, struct slice id, struct slice data)
 
 static uint32_t draw_retry(const struct es_options *o)
 {
-        return o->retry_ms + (o->retry_jitter_ms ? (uint32_t)(random_u64() % ((uint64_t)o->retry_jitter_ms + 1)) : 0);
+        return o->retry_ms +
+               (o->retry_jitter_ms ? (uint32_t)(random_u64() % ((uint64_t)o->retry_jitter_ms + 1))
+                                   : 0);
 }
 
 #define STREAM_HEADERS "Cache-Control: no-cache, no-transform\r\nX-Accel-Buffering: no\r\n"
 
-/* The body has no length and ends with the connection, hence Connection: close. The comment goes with the head, so that a proxy that
- * counts its time-out from the first byte of the body is content. */
+/* The body has no length and ends with the connection, hence Connection: close. The comment goes
+ * with the head, so that a proxy that counts its time-out from the first byte of the body is
+ * content. */
 static struct msg *make_head(const struct es_options *o, struct slice extra_headers)
 {
         struct buf b = BUF_EMPTY;
-        buf_add_str(&b, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n" STREAM_HEADERS "Connection: close\r\n");
+        buf_add_str(&b, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n" STREAM_HEADERS
+                        "Connection: close\r\n");
         buf_add_slice(&b, extra_headers);
         buf_add_str(&b, "\r\n");
         eventstream_comment(&b, "ok");
@@ -125,7 +129,8 @@ static void run_opening(struct mail *m)
         free(op);
 }
 
-int es_open(struct es_server *srv, struct http_handover *ho, unsigned shard, struct slice extra_headers, void *user)
+int es_open(struct es_server *srv, struct http_handover *ho, unsigned shard,
+        struct slice extra_headers, void *user)
 {
         CHECK(shard < srv->lanes_n);
         if (atomic_load(&srv->stopped))
@@ -157,7 +162,8 @@ int es_open(struct es_server *srv, struct http_handover *ho, unsigned shard, str
 
 static struct es_stream *oldest_open(struct es_lane *lane)
 {
-        list_for_each(it, &lane->streams) {
+        list_for_each(it, &lane->streams)
+        {
                 struct es_stream *s = list_entry(it, struct es_stream, link);
                 if (s->state == ES_OPEN)
                         return s;
@@ -177,7 +183,8 @@ static void on_drain(struct shard *sh, struct shard_timer *t)
                 struct es_stream *s = oldest_open(lane);
                 if (!s)
                         break;
-                /* A stream that is ending stays in the list for a while; behind the open ones it is in nobody's way. */
+                /* A stream that is ending stays in the list for a while; behind the open ones it
+                 * is in nobody's way. */
                 list_remove(&s->link);
                 list_push_back(&lane->streams, &s->link);
                 es_stream_end(s, ES_CLOSE_DRAIN);
@@ -245,7 +252,8 @@ void es_server_stop(struct es_server *srv)
         struct stopping *all = xcalloc(srv->lanes_n, sizeof(*all));
         unsigned waits = 0;
         for (unsigned i = 0; i < srv->lanes_n; i++) {
-                all[i] = (struct stopping){.mail = {.run = run_stop}, .lane = &srv->lanes[i], .done = &done};
+                all[i] = (struct stopping){
+                        .mail = {.run = run_stop}, .lane = &srv->lanes[i], .done = &done};
                 waits += mailbox_post(shard_mailbox(srv->lanes[i].sh), &all[i].mail);
         }
         while (waits > 0)
@@ -267,8 +275,14 @@ static unsigned label(enum metric_id id, const char *value)
 static void make_labels(struct es_server *srv)
 {
         static const char *const reasons[ES_CLOSE_REASONS] = {
-                [ES_CLOSE_APP] = "other", [ES_CLOSE_CLIENT] = "client", [ES_CLOSE_TRANSPORT_ERROR] = "transport_error", [ES_CLOSE_STALLED] = "stalled",
-                [ES_CLOSE_LIMIT] = "limit", [ES_CLOSE_TOKEN] = "token", [ES_CLOSE_KICK] = "kick", [ES_CLOSE_DRAIN] = "drain",
+                [ES_CLOSE_APP] = "other",
+                [ES_CLOSE_CLIENT] = "client",
+                [ES_CLOSE_TRANSPORT_ERROR] = "transport_error",
+                [ES_CLOSE_STALLED] = "stalled",
+                [ES_CLOSE_LIMIT] = "limit",
+                [ES_CLOSE_TOKEN] = "token",
+                [ES_CLOSE_KICK] = "kick",
+                [ES_CLOSE_DRAIN] = "drain",
         };
         for (size_t i = 0; i < ES_CLOSE_REASONS; i++)
                 srv->reason_labels[i] = label(M_connections_closed, reasons[i]);
@@ -276,10 +290,11 @@ static void make_labels(struct es_server *srv)
         CHECK(srv->sse_label == label(M_connections_opened, "sse"));
 }
 
-int es_server_new(const struct es_options *o, const struct es_ops *ops, struct shard *const *shards, void *const *apps, unsigned shard_count, struct metrics *metrics,
-        struct es_server **ret)
+int es_server_new(const struct es_options *o, const struct es_ops *ops, struct shard *const *shards,
+        void *const *apps, unsigned shard_count, struct metrics *metrics, struct es_server **ret)
 {
-        if (shard_count == 0 || o->heartbeat_ms == 0 || o->stall_ms == 0 || o->outbox_bytes_max == 0)
+        if (shard_count == 0 || o->heartbeat_ms == 0 || o->stall_ms == 0 ||
+                o->outbox_bytes_max == 0)
                 return -EINVAL;
         struct es_server *srv = xcalloc(1, sizeof(*srv));
         srv->o = *o;

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #define IOV_MAX_FLUSH 64
-#define END_MS 2000 /* how long a partly written block may take to get out */
+#define END_MS 2000       /* how long a partly written block may take to get out */
 #define ACK_SLACK_MS 1000 /* our own look at a stall comes first */
 
 /* ---- the timer ---- */
@@ -68,11 +68,13 @@ static void on_timer(struct shard *sh, struct shard_timer *t)
 
 /* ---- writing ---- */
 
-/* The message at the front is the oldest that this write has finished: its age is the latency that is shown. */
+/* The message at the front is the oldest that this write has finished: its age is the latency
+ * that is shown. */
 static void observe(struct es_stream *s, const struct msg *m)
 {
         if (m->timestamp_ms > 0 && s->out.front_off == 0)
-                metrics_observe(s->lane->srv->metrics, M_publish_latency, 0, (clock_wall_ms() - m->timestamp_ms) * 1000000);
+                metrics_observe(s->lane->srv->metrics, M_publish_latency, 0,
+                        (clock_wall_ms() - m->timestamp_ms) * 1000000);
 }
 
 /* False once it is broken. */
@@ -87,7 +89,8 @@ static bool write_out(struct es_stream *s)
                         if (!m)
                                 break;
                         size_t off = n == 0 ? s->out.front_off : 0;
-                        iov[n] = (struct iovec){.iov_base = m->bytes + off, .iov_len = m->ws_n - off};
+                        iov[n] = (struct iovec){
+                                .iov_base = m->bytes + off, .iov_len = m->ws_n - off};
                         all += iov[n].iov_len;
                 }
                 ssize_t wrote = conn_writev(&s->conn, iov, n);
@@ -127,7 +130,8 @@ static void drop_unbegun(struct es_stream *s)
         es_lane_bytes(s->lane, (int64_t)s->out.bytes - before);
 }
 
-/* The end of a turn: what was pushed and not flushed goes out, and who was held back is told when there is room. */
+/* The end of a turn: what was pushed and not flushed goes out, and who was held back is told
+ * when there is room. */
 static void on_turn(struct shard *sh, struct shard_later *l)
 {
         UNUSED(sh);
@@ -140,8 +144,10 @@ static void on_turn(struct shard *sh, struct shard_later *l)
                 return;
         }
         rewatch(s);
-        /* What was dropped has emptied the outbox by itself; it is the socket that has to take bytes again. */
-        bool taken = s->refused && !conn_blocked(&s->conn) && s->out.bytes <= o->outbox_bytes_max / 2;
+        /* What was dropped has emptied the outbox by itself; it is the socket that has to take
+         * bytes again. */
+        bool taken =
+                s->refused && !conn_blocked(&s->conn) && s->out.bytes <= o->outbox_bytes_max / 2;
         bool room = taken || (s->paced && s->out.bytes <= o->catchup_bytes_max / 2);
         if (!room)
                 return; /* writable() asks again */
@@ -154,8 +160,10 @@ static void on_turn(struct shard *sh, struct shard_later *l)
 
 static bool over_bound(const struct es_stream *s, const struct msg *m)
 {
-        /* A single block is never too long for an empty outbox: it could never be delivered else. */
-        return s->out.count > 0 && (uint64_t)s->out.bytes + m->ws_n > s->lane->srv->o.outbox_bytes_max;
+        /* A single block is never too long for an empty outbox: it could never be delivered
+         * else. */
+        return s->out.count > 0 &&
+               (uint64_t)s->out.bytes + m->ws_n > s->lane->srv->o.outbox_bytes_max;
 }
 
 static void queue(struct es_stream *s, struct msg *m)
@@ -235,7 +243,8 @@ void es_stream_end(struct es_stream *s, enum es_close_reason reason)
         if (s->state != ES_OPEN)
                 return;
         s->reason = (uint8_t)reason;
-        bool gone = reason == ES_CLOSE_CLIENT || reason == ES_CLOSE_TRANSPORT_ERROR || !write_out(s);
+        bool gone =
+                reason == ES_CLOSE_CLIENT || reason == ES_CLOSE_TRANSPORT_ERROR || !write_out(s);
         if (gone || s->out.count == 0) {
                 close_now(s, false);
                 return;
@@ -256,14 +265,16 @@ void es_stream_end(struct es_stream *s, enum es_close_reason reason)
 
 void es_close(struct es_stream *s, int reason)
 {
-        es_stream_end(s, reason >= 0 && reason < ES_CLOSE_REASONS ? (enum es_close_reason)reason : ES_CLOSE_APP);
+        es_stream_end(s, reason >= 0 && reason < ES_CLOSE_REASONS ? (enum es_close_reason)reason
+                                                                  : ES_CLOSE_APP);
 }
 
 /* Writes the front block to its end, and nothing behind it. */
 static void finish_front(struct es_stream *s)
 {
         const struct msg *m = outbox_peek(&s->out, 0);
-        struct iovec iov = {.iov_base = (void *)(uintptr_t)(m->bytes + s->out.front_off), .iov_len = m->ws_n - s->out.front_off};
+        struct iovec iov = {.iov_base = (void *)(uintptr_t)(m->bytes + s->out.front_off),
+                .iov_len = m->ws_n - s->out.front_off};
         ssize_t wrote = conn_writev(&s->conn, &iov, 1);
         if (wrote < 0 || (size_t)wrote == iov.iov_len) {
                 close_now(s, false);
@@ -306,7 +317,8 @@ static void on_closed(struct conn *c)
         es_stream_gone(container_of(c, struct es_stream, conn));
 }
 
-static const struct conn_ops conn_ops = {.bytes = on_bytes, .writable = on_writable, .hangup = on_hangup, .closed = on_closed};
+static const struct conn_ops conn_ops = {
+        .bytes = on_bytes, .writable = on_writable, .hangup = on_hangup, .closed = on_closed};
 
 void es_stream_start(struct es_stream *s, int fd, const char *client_addr, struct msg *head)
 {
@@ -320,7 +332,8 @@ void es_stream_start(struct es_stream *s, int fd, const char *client_addr, struc
                 es_stream_gone(s);
                 return;
         }
-        /* Whatever the client sends now presses back on itself alone; its leaving is noticed all the same. */
+        /* Whatever the client sends now presses back on itself alone; its leaving is noticed all
+         * the same. */
         conn_read(&s->conn, false);
         conn_ack_within(&s->conn, lane->srv->o.stall_ms + ACK_SLACK_MS);
         s->state = ES_OPEN;

@@ -58,7 +58,9 @@ static inline void tcp_pair(int fds[2])
 
 static inline int tcp_connect(uint32_t port)
 {
-        struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}, .sin_port = htons((uint16_t)port)};
+        struct sockaddr_in a = {.sin_family = AF_INET,
+                .sin_addr = {htonl(INADDR_LOOPBACK)},
+                .sin_port = htons((uint16_t)port)};
         int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         if (connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0) {
                 close(fd);

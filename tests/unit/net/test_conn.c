@@ -54,7 +54,9 @@ static void pump(struct peer *p)
                 int n = 0;
                 for (size_t at = 0; n < 3 && at < left; n++) {
                         size_t take = piece < left - at ? piece : left - at;
-                        iov[n] = (struct iovec){.iov_base = (void *)(uintptr_t)(p->blob + p->blob_at + at), .iov_len = take};
+                        iov[n] = (struct iovec){
+                                .iov_base = (void *)(uintptr_t)(p->blob + p->blob_at + at),
+                                .iov_len = take};
                         at += take;
                 }
                 ssize_t w = conn_writev(&p->conn, iov, n);
@@ -85,7 +87,8 @@ static void on_closed(struct conn *c)
         atomic_fetch_add(&p->closed_n, 1);
 }
 
-static const struct conn_ops ops = {.bytes = on_bytes, .writable = on_writable, .hangup = on_hangup, .closed = on_closed};
+static const struct conn_ops ops = {
+        .bytes = on_bytes, .writable = on_writable, .hangup = on_hangup, .closed = on_closed};
 
 static void open_peer(struct shard *sh, void *arg)
 {

@@ -62,7 +62,8 @@ static struct fixture *open_with(const struct intake_options *like)
         return f;
 }
 
-static const struct intake_options usual = {.head_ms = 5000, .idle_ms = 5000, .head_bytes_max = 16384};
+static const struct intake_options usual = {
+        .head_ms = 5000, .idle_ms = 5000, .head_bytes_max = 16384};
 
 static void shut(struct fixture *f)
 {
@@ -81,7 +82,8 @@ static void shut(struct fixture *f)
 
 static int64_t expired(struct fixture *f, const char *why)
 {
-        return metrics_get(f->metrics, M_intake_expired, (unsigned)metrics_label(M_intake_expired, why));
+        return metrics_get(
+                f->metrics, M_intake_expired, (unsigned)metrics_label(M_intake_expired, why));
 }
 
 static bool wait_for_rest(struct fixture *f, int64_t n)
@@ -114,7 +116,8 @@ static void a_head_that_dribbles_is_handed_over_when_it_is_whole(void **state)
 {
         UNUSED(state);
         struct fixture *f = open_with(&usual);
-        const char *head = "\r\nGET /slow HTTP/1.1\r\nHost: example\r\nX-Long: abcdefghijklmnopqrstuvwxyz\r\n\r\n";
+        const char *head = "\r\nGET /slow HTTP/1.1\r\nHost: example\r\nX-Long: "
+                           "abcdefghijklmnopqrstuvwxyz\r\n\r\n";
         int c = tcp_connect(f->port);
         for (const char *p = head; *p; p++) {
                 assert_int_equal(f->fed, 0);
@@ -375,7 +378,9 @@ static void without_descriptors_accepting_pauses_and_goes_on(void **state)
         close(next);
         low = (struct rlimit){.rlim_cur = (rlim_t)next, .rlim_max = before.rlim_max};
         setrlimit(RLIMIT_NOFILE, &low);
-        struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}, .sin_port = htons((uint16_t)f->port)};
+        struct sockaddr_in a = {.sin_family = AF_INET,
+                .sin_addr = {htonl(INADDR_LOOPBACK)},
+                .sin_port = htons((uint16_t)f->port)};
         for (int i = 0; i < 3; i++)
                 assert_int_equal(connect(c[i], (struct sockaddr *)&a, sizeof(a)), 0);
         struct rusage u0, u1;
@@ -384,8 +389,11 @@ static void without_descriptors_accepting_pauses_and_goes_on(void **state)
         getrusage(RUSAGE_SELF, &u1);
         setrlimit(RLIMIT_NOFILE, &before);
         assert_true(expired(f, "full") > 0);
-        int64_t cpu_us = (u1.ru_utime.tv_sec - u0.ru_utime.tv_sec + u1.ru_stime.tv_sec - u0.ru_stime.tv_sec) * 1000000 + u1.ru_utime.tv_usec - u0.ru_utime.tv_usec +
-                u1.ru_stime.tv_usec - u0.ru_stime.tv_usec;
+        int64_t cpu_us = (u1.ru_utime.tv_sec - u0.ru_utime.tv_sec + u1.ru_stime.tv_sec -
+                                 u0.ru_stime.tv_sec) *
+                                 1000000 +
+                         u1.ru_utime.tv_usec - u0.ru_utime.tv_usec + u1.ru_stime.tv_usec -
+                         u0.ru_stime.tv_usec;
         assert_true(cpu_us < 100000); /* no spinning on a listener that cannot be served */
         usleep(150000);
         int d = tcp_connect(f->port);
@@ -401,7 +409,8 @@ static int64_t cpu_now_us(void)
 {
         struct rusage u;
         getrusage(RUSAGE_SELF, &u);
-        return (u.ru_utime.tv_sec + u.ru_stime.tv_sec) * (int64_t)1000000 + u.ru_utime.tv_usec + u.ru_stime.tv_usec;
+        return (u.ru_utime.tv_sec + u.ru_stime.tv_sec) * (int64_t)1000000 + u.ru_utime.tv_usec +
+               u.ru_stime.tv_usec;
 }
 
 static void thousands_of_half_heads_cost_no_cpu_and_delay_nobody(void **state)

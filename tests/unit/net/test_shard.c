@@ -197,7 +197,7 @@ static void script_start(struct shard *sh, void *arg)
         shard_timer_set(sh, &s->c, 10000);
         shard_timer_set(sh, &s->c, 30); /* moved to an earlier time */
         shard_timer_stop(sh, &s->c);
-        shard_timer_stop(sh, &s->c);    /* twice is once */
+        shard_timer_stop(sh, &s->c); /* twice is once */
         shard_timer_set(sh, &s->c, 60);
         shard_timer_set(sh, &s->c, 20);
 }

@@ -10,7 +10,8 @@
 
 /* ---- a client's frames ---- */
 
-static void frame_as(struct buf *out, unsigned first, bool mask, unsigned length_bytes, const void *payload, size_t n)
+static void frame_as(struct buf *out, unsigned first, bool mask, unsigned length_bytes,
+        const void *payload, size_t n)
 {
         buf_add_char(out, (char)first);
         char mask_bit = mask ? (char)0x80 : 0;
@@ -91,7 +92,8 @@ static char *run_in(struct slice bytes, size_t piece, const struct ws_limits *li
         return buf_take(&out, &n);
 }
 
-static void expect_limits(struct buf *in, const char *want, const struct ws_limits *lim, bool close_sent)
+static void expect_limits(
+        struct buf *in, const char *want, const struct ws_limits *lim, bool close_sent)
 {
         static const size_t pieces[] = {SIZE_MAX, 1, 2, 3, 5, 7, 1000, 4096};
         for (size_t i = 0; i < ARRAY_LEN(pieces); i++) {
@@ -270,11 +272,31 @@ static void text_is_checked_as_soon_as_a_byte_is_wrong(void **state)
 {
         UNUSED(state);
         struct buf b = BUF_EMPTY;
-        text(&b, 0x81, "Hello-\xc2\xb5@\xc3\x9f\xc3\xb6\xc3\xa4\xc3\xbc\xe2\x82\xac \xf0\x9f\x98\x80 \xf4\x8f\xbf\xbf \xee\x80\x80 \xed\x9f\xbf");
-        expect(&b, "text Hello-\xc2\xb5@\xc3\x9f\xc3\xb6\xc3\xa4\xc3\xbc\xe2\x82\xac \xf0\x9f\x98\x80 \xf4\x8f\xbf\xbf \xee\x80\x80 \xed\x9f\xbf;");
+        text(&b, 0x81,
+                "Hello-\xc2\xb5@\xc3\x9f\xc3\xb6\xc3\xa4\xc3\xbc\xe2\x82\xac \xf0\x9f\x98\x80 "
+                "\xf4\x8f\xbf\xbf \xee\x80\x80 \xed\x9f\xbf");
+        expect(&b, "text Hello-\xc2\xb5@\xc3\x9f\xc3\xb6\xc3\xa4\xc3\xbc\xe2\x82\xac "
+                   "\xf0\x9f\x98\x80 \xf4\x8f\xbf\xbf \xee\x80\x80 \xed\x9f\xbf;");
         static const char *const bad[] = {
-                "\x80", "\xbf", "\xc0\x80", "\xc1\xbf", "\xe0\x9f\x80", "\xed\xa0\x80", "\xed\xbf\xbf", "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80",
-                "\xf8\x88\x80\x80\x80", "\xfe", "\xff", "\xc3(", "\xe2\x82(", "\xf0\x9f\x98(", "abcdefghijk\xffmno", "\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5\xed\xa0\x80""edited",
+                "\x80",
+                "\xbf",
+                "\xc0\x80",
+                "\xc1\xbf",
+                "\xe0\x9f\x80",
+                "\xed\xa0\x80",
+                "\xed\xbf\xbf",
+                "\xf0\x8f\xbf\xbf",
+                "\xf4\x90\x80\x80",
+                "\xf5\x80\x80\x80",
+                "\xf8\x88\x80\x80\x80",
+                "\xfe",
+                "\xff",
+                "\xc3(",
+                "\xe2\x82(",
+                "\xf0\x9f\x98(",
+                "abcdefghijk\xffmno",
+                "\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5\xed\xa0\x80"
+                "edited",
         };
         for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
                 text(&b, 0x81, bad[i]);
@@ -324,15 +346,18 @@ static void the_close_handshake_follows_the_rules(void **state)
         expect(&b, "close 1005 <8800>;");
         frame(&b, 0x88, "x", 1);
         expect(&b, "fail 1002 <880203ea>;");
-        static const int good[] = {1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999};
+        static const int good[] = {1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013,
+                1014, 3000, 3999, 4000, 4999};
         for (size_t i = 0; i < ARRAY_LEN(good); i++) {
                 close_with(&b, good[i], "bye");
                 text(&b, 0x81, "after the end");
                 char want[64];
-                snprintf(want, sizeof(want), "close %d bye <8802%04x>;", good[i], (unsigned)good[i]);
+                snprintf(
+                        want, sizeof(want), "close %d bye <8802%04x>;", good[i], (unsigned)good[i]);
                 expect(&b, want);
         }
-        static const int bad[] = {0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65535};
+        static const int bad[] = {
+                0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65535};
         for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
                 close_with(&b, bad[i], "");
                 expect(&b, "fail 1002 <880203ea>;");
@@ -366,7 +391,8 @@ static void after_our_close_only_the_peers_is_waited_for(void **state)
 static void incomplete_messages_share_a_budget(void **state)
 {
         UNUSED(state);
-        const struct ws_limits tight = {.message_bytes_max = 100000, .fragments_max = 10, .partial_bytes_max = 150000};
+        const struct ws_limits tight = {
+                .message_bytes_max = 100000, .fragments_max = 10, .partial_bytes_max = 150000};
         struct ws_pool *pool = ws_pool_new(&tight);
         struct ws ws[5] = {{0}};
         char *big = xcalloc(1, 40000);
@@ -436,7 +462,10 @@ static void frames_of_the_server_have_the_shortest_header(void **state)
         assert_memory_equal(h, "\x82\x7f\x00\x00\x00\x00\x00\x01\x00\x00", 10);
         char c[WS_CONTROL_MAX];
         assert_int_equal(ws_close_frame(1001, SLICE_LIT("bye"), c), 7);
-        assert_memory_equal(c, "\x88\x05\x03\xe9" "bye", 7);
+        assert_memory_equal(c,
+                "\x88\x05\x03\xe9"
+                "bye",
+                7);
         assert_int_equal(ws_close_frame(1005, SLICE_LIT("bye"), c), 2);
         char longest[200] = {0};
         assert_int_equal(ws_close_frame(1000, slice_of(longest, 200), c), WS_CONTROL_MAX);
