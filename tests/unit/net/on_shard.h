@@ -76,8 +76,10 @@ static inline void send_text(int fd, const char *text)
         CHECK(sent == (ssize_t)n);
 }
 
-/* Reads until the end of the stream, cap - 1 bytes or the time is over; NUL-terminates. *ret_ended: 1 end, 0 not, -errno. */
-static inline size_t read_for(int fd, char *dst, size_t cap, int timeout_ms, int *ret_ended)
+/* Reads until needle has come (if there is one), the end of the stream, cap - 1 bytes, or the
+ * time is over; NUL-terminates. *ret_ended: 1 end, 0 not, -errno. */
+static inline size_t read_until(
+        int fd, char *dst, size_t cap, int timeout_ms, const char *needle, int *ret_ended)
 {
         int64_t until = clock_mono_ms() + timeout_ms;
         size_t n = 0;
@@ -92,10 +94,18 @@ static inline size_t read_for(int fd, char *dst, size_t cap, int timeout_ms, int
                         *ret_ended = got == 0 ? 1 : -errno;
                         break;
                 }
+                size_t back = needle ? strlen(needle) : 0, from = n > back ? n - back : 0;
                 n += (size_t)got;
+                if (needle && memmem(dst + from, n - from, needle, back))
+                        break;
         }
         dst[n] = '\0';
         return n;
+}
+
+static inline size_t read_for(int fd, char *dst, size_t cap, int timeout_ms, int *ret_ended)
+{
+        return read_until(fd, dst, cap, timeout_ms, NULL, ret_ended);
 }
 
 /* Waits until *p is at least want; false after the time. */

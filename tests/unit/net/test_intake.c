@@ -124,7 +124,7 @@ static void a_head_that_dribbles_is_handed_over_when_it_is_whole(void **state)
                 assert_int_equal(send(c, p, 1, 0), 1);
                 usleep(2000);
         }
-        assert_true(wait_for_count(&f->fed, 1, 100));
+        assert_true(wait_for_count(&f->fed, 1, 1000));
         close(c);
         shut(f);
 }
@@ -170,7 +170,7 @@ static void a_slow_head_gets_408_and_silence_a_plain_end(void **state)
         assert_int_equal(ended, 1);
         assert_int_equal(read_for(silent, buf, sizeof(buf), 2000, &ended), 0);
         assert_int_equal(ended, 1);
-        assert_true(clock_mono_ms() - before >= 200 && clock_mono_ms() - before < 1000);
+        assert_true(clock_mono_ms() - before >= 200 && clock_mono_ms() - before < 3000);
         assert_int_equal(expired(f, "head"), 2);
         close(slow);
         close(silent);
@@ -284,7 +284,8 @@ static void at_the_bound_the_idle_give_way(void **state)
         intake_rest(f->in, f->fds[0], f->addrs);
         f->fds[0] = -1;
         assert_true(wait_for_rest(f, 1));
-        /* Each shard looks among its own; with both shards accepting, a few tries hit the one that holds it. */
+        /* Each shard looks among its own; with both shards accepting, a few tries hit the one
+         * that holds it. */
         bool served = false;
         for (int i = 0; i < 200 && !served; i++) {
                 int c = tcp_connect(f->port);

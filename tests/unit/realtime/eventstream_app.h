@@ -176,7 +176,8 @@ static void on_user(struct fixture *f, unsigned i, void (*fn)(struct shard *, vo
         on_shard(f->shards[i % 2], fn, &f->users[i]);
 }
 
-/* Reads the stream to its end or for a time: whether every block is whole, and the ids in it. */
+/* Reads the stream to its end until needle has come, or for a time: whether every block is
+ * whole, and the ids in it. */
 struct reading {
         char *p;
         size_t n;
@@ -186,10 +187,10 @@ struct reading {
         bool ordered;
 };
 
-static void read_stream(struct reading *rd, int fd, size_t cap, int ms)
+static void read_stream(struct reading *rd, int fd, size_t cap, int ms, const char *needle)
 {
         rd->p = xmalloc(cap);
-        rd->n = read_for(fd, rd->p, cap, ms, &rd->ended);
+        rd->n = read_until(fd, rd->p, cap, ms, needle, &rd->ended);
         rd->events = 0;
         rd->last_id = -1;
         rd->ordered = true;

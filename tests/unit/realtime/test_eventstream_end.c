@@ -34,7 +34,7 @@ static void an_end_finishes_the_block_that_is_partly_written(void **state)
         usleep(20000);
         assert_int_equal(f->users[0].closed, 0);
         struct reading rd;
-        read_stream(&rd, c, 1u << 20, 1000);
+        read_stream(&rd, c, 1u << 20, 20000, NULL);
         assert_int_equal(rd.ended, 1);
         assert_int_equal(rd.events, 1);
         assert_true(rd.n > 200000);
@@ -56,7 +56,7 @@ static void a_client_that_does_not_take_the_last_block_is_reset(void **state)
         on_user(f, 0, close_it);
         assert_true(wait_for_count(&f->users[0].closed, 1, 4000));
         struct reading rd;
-        read_stream(&rd, c, 1u << 20, 500);
+        read_stream(&rd, c, 1u << 20, 5000, NULL);
         assert_int_equal(rd.ended,
                 -ECONNRESET); /* not an orderly end, which would glue the half block to the next */
         free(rd.p);
@@ -71,7 +71,7 @@ static void a_stream_may_be_closed_where_it_opens(void **state)
         f->users[0].close_in_opened = true;
         int c = open_stream(f, 0, 0);
         struct reading rd;
-        read_stream(&rd, c, 4096, 1000);
+        read_stream(&rd, c, 4096, 5000, NULL);
         assert_int_equal(rd.ended, 1);
         assert_non_null(strstr(rd.p, "retry: "));
         assert_true(wait_for_count(&f->users[0].closed, 1, 1000));
@@ -95,7 +95,7 @@ static void a_drain_ends_all_in_slices_and_sends_newcomers_away(void **state)
         struct http_handover ho = {.fd = fds[1]};
         assert_int_equal(es_open(f->srv, &ho, 1, SLICE_NONE, &f->users[7]), 0);
         struct reading rd;
-        read_stream(&rd, fds[0], 4096, 500);
+        read_stream(&rd, fds[0], 4096, 5000, NULL);
         assert_int_equal(rd.ended, 1);
         assert_non_null(strstr(rd.p, "HTTP/1.1 200 OK"));
         assert_non_null(strstr(rd.p, "retry: "));
@@ -203,7 +203,7 @@ static void the_whole_way_from_the_port_to_the_stream(void **state)
         int c = tcp_connect(port);
         send_text(c, "GET /stream/1 HTTP/1.1\r\nHost: x\r\nOrigin: http://page\r\n\r\n");
         struct reading rd;
-        read_stream(&rd, c, 4096, 200);
+        read_stream(&rd, c, 4096, 500, NULL);
         assert_memory_equal(rd.p, "HTTP/1.1 200 OK\r\n", 17);
         assert_non_null(strstr(rd.p, "Content-Type: text/event-stream\r\n"));
         assert_non_null(strstr(rd.p, "retry: "));
@@ -212,7 +212,7 @@ static void the_whole_way_from_the_port_to_the_stream(void **state)
         f->refuse = false;
         send_text(c,
                 "GET /stream/1 HTTP/1.1\r\nHost: x\r\nOrigin: http://page\r\n\r\n"); /* the same socket, kept alive */
-        read_stream(&rd, c, 4096, 300);
+        read_stream(&rd, c, 4096, 5000, "retry: ");
         assert_int_equal(rd.ended, 0);
         assert_non_null(strstr(rd.p, "retry: "));
         assert_int_equal(count_of(rd.p, "Access-Control-Allow-Origin"), 1);
