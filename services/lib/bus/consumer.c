@@ -94,7 +94,7 @@ static void offer_pending(struct consumer *c)
         free(parts);
 }
 
-static void give_back(struct consumer *c)
+static void give_back(struct consumer *c, bool lost)
 {
         if (c->pending) {
                 rd_kafka_topic_partition_list_destroy(c->pending);
@@ -105,7 +105,7 @@ static void give_back(struct consumer *c)
         size_t n = 0;
         struct consumer_partition *parts = parts_of(c, c->held, &n);
         if (c->revoked && n)
-                c->revoked(c->arg, parts, n, rd_kafka_assignment_lost(c->rk) != 0);
+                c->revoked(c->arg, parts, n, lost);
         free(parts);
         rd_kafka_topic_partition_list_destroy(c->held);
         c->held = rd_kafka_topic_partition_list_new(0);
@@ -119,7 +119,7 @@ static void give_back(struct consumer *c)
 static void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err, rd_kafka_topic_partition_list_t *list, void *opaque)
 {
         struct consumer *c = ((struct bus_opaque *)opaque)->owner;
-        give_back(c);
+        give_back(c, rd_kafka_assignment_lost(rk) != 0);
         if (err == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
                 rd_kafka_topic_partition_list_t *none = rd_kafka_topic_partition_list_new(0);
                 c->pending = rd_kafka_topic_partition_list_copy(list);
@@ -207,8 +207,10 @@ struct consumer *consumer_free(struct consumer *c)
         if (!c)
                 return NULL;
         release_messages(c);
-        if (c->rk && c->member)
+        if (c->rk && c->member) {
                 rd_kafka_consumer_close(c->rk);
+                give_back(c, true); /* a member that another one has replaced is not told */
+        }
         if (c->queue)
                 rd_kafka_queue_destroy(c->queue);
         bus_handle_free(c->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
