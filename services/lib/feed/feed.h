@@ -35,9 +35,9 @@ extern const size_t feed_settings_count;
 /* What the two gateways differ in. */
 struct feed_topic {
         const char *name;      /* without prefix */
-        int metric_label;      /* of records_in; -1 none */
         bool cursor, rooms, all, by_key; /* see struct fanout_topic */
-        uint8_t room_class; char room_until; /* see struct fanout_topic */
+        uint8_t room_class;    /* see struct fanout_topic */
+        char room_until;       /* see struct fanout_topic */
         bool dedupe;           /* first id in its partition counts */
         bool foreign_check;    /* partition must be murmur2(key) mod n */
         bool from_start;       /* compacted state (access): read whole before ready */
@@ -45,19 +45,16 @@ struct feed_topic {
         const char *event_table_topic; /* tier 2 reads chat_event ("chat.events") or notification_event; NULL none */
 };
 
-/* Decides on the bus thread whether a record counts at all (shape of headers, structured mode, bare JSON, key matches subject):
- * may rewrite key, id, type, value. 0, or -EINVAL with a metric label of records_skipped. See proto/event.h. */
-struct bus_record;
-typedef int (*feed_normalize_fn)(void *arg, uint16_t topic, struct bus_record *r, const char **ret_reason);
-
 struct feed_options {
         const struct feed_settings *settings;
         const struct feed_topic *topics;
         size_t topic_count;
-        feed_normalize_fn normalize;
-        void *normalize_arg;
         struct bus *bus;       /* borrowed */
-        struct store *store;   /* borrowed */
+        struct store *store;   /* borrowed; its statement sets must hold feed_sql. NULL: no archive */
+        /* This process stood still for ms (SIGSTOP, a sleeping host), longer than pause_max_ms: runs on the bus thread before any
+         * further record is taken. Purge producers, close transports unread. May be NULL. */
+        void (*on_pause)(void *arg, int64_t ms);
+        void *pause_arg;
         struct metrics *metrics;
         struct lifecycle *lifecycle;
         struct log *log;
@@ -68,10 +65,11 @@ MUST_CHECK int feed_new(const struct feed_options *o, unsigned shard_count, stru
  * read_old and read_cancel, which feed fills. mailbox is the shard's. */
 MUST_CHECK int feed_shard_new(struct feed *fd, unsigned index, struct mailbox *mailbox, const struct fanout_ops *ops, void *app, struct feed_shard **ret);
 struct fanout *feed_fanout(struct feed_shard *fs);
-/* Starts the bus thread: resolves epochs (Postgres log_epoch, or the access topic), partitions, start offsets. Retries for ever while
- * Kafka is away. */
+/* Starts the bus thread, which resolves partitions, epochs (Postgres's log_epoch, or the access topic) and start offsets, for ever
+ * while Kafka is away. Returns at once. 0 or -EAGAIN (no thread). */
 MUST_CHECK int feed_start(struct feed *fd);
-/* True once every partition's fill has been read to its end. Any thread. */
+/* True once every partition's fill has been read to its end by every shard. Nothing of fanout but rooms' look-ups, and neither
+ * feed_partitions() nor feed_barrier() nor feed_query(), may be used before. Any thread. */
 bool feed_ready(const struct feed *fd);
 void feed_stop(struct feed *fd); /* joins the bus thread; shards get no more batches */
 /* Called on the shard's thread with no subscriber attached. */
@@ -82,19 +80,21 @@ uint16_t feed_partitions(const struct feed *fd, uint16_t topic);
 
 /* ---- never say no from stale state ---- */
 
-/* Asks for the partition's end as of now, waits until this shard has passed it, then calls done(arg, 0); done(arg, -ETIMEDOUT) after
- * timeout_ms (Kafka away). On the shard's thread. Requests for one partition share one question. */
+/* Asks for the end of the key's partition as of now, waits until this shard has passed it, then calls done(arg, 0); done(arg, -ETIMEDOUT)
+ * after timeout_ms (Kafka away). On the shard's thread; done never runs inside the call. Requests of one topic share one question. The
+ * barrier is gone when done is called. */
 struct feed_barrier;
 struct feed_barrier *feed_barrier(struct feed_shard *fs, uint16_t topic, struct slice key, int timeout_ms, void (*done)(void *arg, int err), void *arg);
 void feed_barrier_cancel(struct feed_barrier *b);
 
 /* ---- a read is a snapshot plus the tail ---- */
 
-/* Runs the named statement in Postgres; params are text (NULL = SQL NULL), copied. The statement's FIRST result column of each row is data; the
- * snapshot's ingest_offset of (topic, partition of key) is read in the same snapshot. done gets rows as text and
- * the offset from which the caller lays the key's tail records over them (fanout_newest/prev, offset >= ingested).
- * If the tail starts after ingested, feed waits read_wait_ms for the writer and tries again, then fails with -EAGAIN ("unavailable").
- * err: 0, -EAGAIN (stale), -EIO (Postgres away, within store timeout), -ETIMEDOUT. */
+/* Runs the statement in Postgres; params are text (NULL = SQL NULL), copied, STORE_PARAMS_MAX at most. ingest_offset of (topic, partition
+ * of key) is read in the same snapshot, and done gets the rows as text with the offset from which the caller lays the
+ * key's tail records over them (fanout_newest/prev, offset >= ingested).
+ * If the tail starts after ingested, feed asks again until the writer has caught up, read_wait_ms at most, and then fails.
+ * err: 0, -EAGAIN (stale: "unavailable"), -EIO (Postgres away or the statement failed), -ETIMEDOUT. done never runs inside the call; the
+ * query is gone when it is called. */
 struct feed_rows {
         size_t rows, columns;
         const char *const *values; /* rows * columns, NULL = SQL NULL; borrowed for the call */
