@@ -80,7 +80,7 @@ static bool has_credit(struct feed *fd)
 }
 
 /* A slow shard slows the bus, so that what is posted to it stays bounded. */
-static void wait_for_credit(struct intake *in)
+static void wait_for_credit(struct feed_intake *in)
 {
         struct feed *fd = in->fd;
         while (!has_credit(fd) && !atomic_load(&fd->stopping)) {
@@ -95,11 +95,11 @@ static void wait_for_credit(struct intake *in)
                 if (!has_credit(fd))
                         pthread_cond_timedwait(&fd->credit_given, &fd->credit_lock, &until);
                 pthread_mutex_unlock(&fd->credit_lock);
-                intake_tick(in);
+                feed_intake_tick(in);
         }
 }
 
-void batch_post(struct intake *in, struct feed_batch *b)
+void batch_post(struct feed_intake *in, struct feed_batch *b)
 {
         struct feed *fd = in->fd;
         wait_for_credit(in);

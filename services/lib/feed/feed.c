@@ -115,7 +115,7 @@ int feed_start(struct feed *fd)
                 err = seekers_new(fd, &fd->seekers);
         if (err < 0)
                 return err;
-        if (pthread_create(&fd->bus_thread, NULL, intake_main, fd) != 0)
+        if (pthread_create(&fd->bus_thread, NULL, feed_intake_main, fd) != 0)
                 return -EAGAIN;
         fd->started = true;
         return 0;

@@ -19,7 +19,7 @@
 #define COMPLAIN_MS 10000   /* the same complaint is not repeated sooner */
 #define LAG_MS 1000
 
-void intake_complain(struct intake *in, const char *what, const char *topic, const char *why)
+void feed_intake_complain(struct feed_intake *in, const char *what, const char *topic, const char *why)
 {
         int64_t now = clock_mono_ms();
         if (in->complained_ms && now - in->complained_ms < COMPLAIN_MS)
@@ -40,7 +40,7 @@ static void tick_shards(struct feed *fd)
 }
 
 /* SIGSTOP stops the thread but not the monotonic clock; a sleeping host stops both, and the wall clock tells. */
-static void notice_pause(struct intake *in, int64_t mono_ms, int64_t wall_ms)
+static void notice_pause(struct feed_intake *in, int64_t mono_ms, int64_t wall_ms)
 {
         int64_t mono = mono_ms - in->loop_mono_ms, wall = wall_ms - in->loop_wall_ms;
         int64_t gone = mono > wall ? mono : wall;
@@ -51,7 +51,7 @@ static void notice_pause(struct intake *in, int64_t mono_ms, int64_t wall_ms)
                 in->fd->o.on_pause(in->fd->o.pause_arg, gone);
 }
 
-void intake_tick(struct intake *in)
+void feed_intake_tick(struct feed_intake *in)
 {
         int64_t now = clock_mono_ms(), wall = clock_wall_ms();
         notice_pause(in, now, wall);
@@ -67,14 +67,14 @@ void intake_tick(struct intake *in)
 
 /* ---- a record ---- */
 
-static struct feed_batch *batch_at_hand(struct intake *in)
+static struct feed_batch *batch_at_hand(struct feed_intake *in)
 {
         if (!in->batch)
                 in->batch = batch_new(in->fd, BATCH_RECORDS);
         return in->batch;
 }
 
-static int find_topic(const struct intake *in, struct slice name)
+static int find_topic(const struct feed_intake *in, struct slice name)
 {
         for (size_t i = 0; i < in->fd->topic_count; i++)
                 if (slice_is(name, in->fd->topics[i].name))
@@ -82,14 +82,14 @@ static int find_topic(const struct intake *in, struct slice name)
         return -1;
 }
 
-static void skipped(struct intake *in, int label)
+static void skipped(struct feed_intake *in, int label)
 {
         if (label >= 0)
                 metrics_add(in->fd->o.metrics, M_records_skipped, (unsigned)label, 1);
 }
 
 /* Offset of the first record with this one's id; its own if it is the first. */
-static int64_t first_offset(struct intake *in, struct partition_state *ps, const struct bus_record *r)
+static int64_t first_offset(struct feed_intake *in, struct partition_state *ps, const struct bus_record *r)
 {
         const struct feed_settings *s = in->fd->o.settings;
         struct slice id = in->envelope.id;
@@ -104,7 +104,7 @@ static int64_t first_offset(struct intake *in, struct partition_state *ps, const
         return first >= 0 ? first : r->offset;
 }
 
-static struct record *keep(struct intake *in, uint16_t topic, const struct bus_record *r, bool passing, bool with_value)
+static struct record *keep(struct feed_intake *in, uint16_t topic, const struct bus_record *r, bool passing, bool with_value)
 {
         const struct feed_settings *s = in->fd->o.settings;
         size_t n = envelope_bytes(&in->envelope, with_value);
@@ -127,7 +127,7 @@ static int32_t slot_of(const struct feed *fd, uint16_t topic, int32_t partition)
 }
 
 /* The log's epochs are announced in access. */
-static void look_for_epoch(struct intake *in, const struct record *r)
+static void look_for_epoch(struct feed_intake *in, const struct record *r)
 {
         struct event e;
         struct event_error err;
@@ -143,7 +143,7 @@ static void look_for_epoch(struct intake *in, const struct record *r)
         event_done(&e);
 }
 
-static void take_record(struct intake *in, uint16_t topic, struct partition_state *ps, const struct bus_record *r)
+static void take_record(struct feed_intake *in, uint16_t topic, struct partition_state *ps, const struct bus_record *r)
 {
         struct feed *fd = in->fd;
         const struct feed_topic *t = &fd->topics[topic];
@@ -176,12 +176,12 @@ static void take_record(struct intake *in, uint16_t topic, struct partition_stat
                 look_for_epoch(in, dst);
 }
 
-static void take_event(struct intake *in, const struct consumer_event *ev)
+static void take_event(struct feed_intake *in, const struct consumer_event *ev)
 {
         struct feed *fd = in->fd;
         const struct bus_record *r = &ev->record;
         if (ev->kind == CONSUMER_ERROR || ev->kind == CONSUMER_DEAD) {
-                intake_complain(in, "consumer", "", ev->error ? ev->error : "");
+                feed_intake_complain(in, "consumer", "", ev->error ? ev->error : "");
                 return;
         }
         int topic = find_topic(in, r->topic);
@@ -204,7 +204,7 @@ static void take_event(struct intake *in, const struct consumer_event *ev)
 
 /* ---- the tail's old end ---- */
 
-static void evict(struct intake *in)
+static void evict(struct feed_intake *in)
 {
         struct feed *fd = in->fd;
         const struct feed_settings *s = fd->o.settings;
@@ -228,14 +228,14 @@ static void evict(struct intake *in)
 
 /* ---- a topic's log goes on elsewhere ---- */
 
-static void partition_restart(struct intake *in, struct partition_state *ps, int64_t start)
+static void partition_restart(struct feed_intake *in, struct partition_state *ps, int64_t start)
 {
         ps->position = ps->tail_start = start;
         in->dedupe_total -= dedupe_count(&ps->dedupe);
         dedupe_done(&ps->dedupe);
 }
 
-static void post_pending(struct intake *in)
+static void post_pending(struct feed_intake *in)
 {
         struct feed_batch *b = in->batch;
         in->batch = NULL;
@@ -244,7 +244,7 @@ static void post_pending(struct intake *in)
 }
 
 /* Reads each partition from starts on, where they differ from its position or the epoch is a new one. */
-static int topic_restart(struct intake *in, uint16_t topic, uint32_t epoch, const int64_t *starts)
+static int topic_restart(struct feed_intake *in, uint16_t topic, uint32_t epoch, const int64_t *starts)
 {
         struct feed *fd = in->fd;
         uint16_t count = fd->partitions[topic], moved = 0;
@@ -271,7 +271,7 @@ static int topic_restart(struct intake *in, uint16_t topic, uint32_t epoch, cons
 }
 
 /* Where each partition goes on. 0, or -EAGAIN: nobody knows yet. */
-static int find_starts(struct intake *in, uint16_t topic, bool anew, int64_t *starts)
+static int find_starts(struct feed_intake *in, uint16_t topic, bool anew, int64_t *starts)
 {
         struct feed *fd = in->fd;
         const char *name = fd->topics[topic].name;
@@ -279,9 +279,9 @@ static int find_starts(struct intake *in, uint16_t topic, bool anew, int64_t *st
                 int64_t low = 0, high = 0, position = in->parts[fd->flat[topic] + p].position;
                 if (bus_watermarks(fd->o.bus, name, p, ASK_MS, &low, &high) < 0)
                         return -EAGAIN;
-                intake_tick(in);
+                feed_intake_tick(in);
                 if (!anew && position > high) {
-                        intake_complain(in, "log_went_back", name, "its end lies before what was read: if the topic was made anew, ternctl topics create must register it");
+                        feed_intake_complain(in, "log_went_back", name, "its end lies before what was read: if the topic was made anew, ternctl topics create must register it");
                         return -EAGAIN;
                 }
                 starts[p] = anew || position < low ? low : position;
@@ -289,12 +289,12 @@ static int find_starts(struct intake *in, uint16_t topic, bool anew, int64_t *st
         return 0;
 }
 
-static int try_restart(struct intake *in, uint16_t topic)
+static int try_restart(struct feed_intake *in, uint16_t topic)
 {
         struct feed *fd = in->fd;
         struct topic_intake *ti = &in->topics[topic];
         uint32_t epoch = ti->epoch, partitions = 0;
-        (void)!intake_stored_epoch(in, topic, &epoch);
+        (void)!feed_intake_stored_epoch(in, topic, &epoch);
         if (epoch < ti->announced)
                 epoch = ti->announced;
         if (epoch < ti->epoch)
@@ -316,7 +316,7 @@ static int try_restart(struct intake *in, uint16_t topic)
         return err;
 }
 
-static void tend_troubled(struct intake *in)
+static void tend_troubled(struct feed_intake *in)
 {
         for (size_t i = 0; i < in->fd->topic_count; i++) {
                 struct topic_intake *ti = &in->topics[i];
@@ -331,7 +331,7 @@ static void tend_troubled(struct intake *in)
 
 /* ---- the loop ---- */
 
-static void count(struct intake *in)
+static void count(struct feed_intake *in)
 {
         struct feed *fd = in->fd;
         for (size_t i = 0; i < fd->topic_count; i++) {
@@ -354,7 +354,7 @@ static void count(struct intake *in)
         }
 }
 
-static bool all_reached(const struct intake *in)
+static bool all_reached(const struct feed_intake *in)
 {
         for (size_t i = 0; i < in->fd->flat_count; i++)
                 if (!in->parts[i].reached)
@@ -362,12 +362,12 @@ static bool all_reached(const struct intake *in)
         return true;
 }
 
-static void turn(struct intake *in)
+static void turn(struct feed_intake *in)
 {
         const struct consumer_event *ev;
-        intake_tick(in);
+        feed_intake_tick(in);
         size_t n = consumer_poll(in->consumer, TICK_MS, POLL_RECORDS_MAX, &ev);
-        intake_tick(in); /* a pause is noticed before anything that was read is shown */
+        feed_intake_tick(in); /* a pause is noticed before anything that was read is shown */
         for (size_t i = 0; i < n; i++)
                 take_event(in, &ev[i]);
         evict(in);
@@ -380,7 +380,7 @@ static void turn(struct intake *in)
         count(in);
 }
 
-static void intake_init(struct intake *in, struct feed *fd)
+static void intake_init(struct feed_intake *in, struct feed *fd)
 {
         in->fd = fd;
         in->topics = xcalloc(fd->topic_count, sizeof(*in->topics));
@@ -397,7 +397,7 @@ static void intake_init(struct intake *in, struct feed *fd)
                 in->loop_no = lifecycle_loop(fd->o.lifecycle, "bus");
 }
 
-static void intake_done(struct intake *in)
+static void intake_done(struct feed_intake *in)
 {
         struct feed *fd = in->fd;
         if (fd->o.lifecycle)
@@ -411,7 +411,7 @@ static void intake_done(struct intake *in)
         tail_index_done(&in->index);
 }
 
-void feed_intake_free(struct intake *in)
+void feed_intake_free(struct feed_intake *in)
 {
         if (!in)
                 return;
@@ -423,13 +423,13 @@ void feed_intake_free(struct intake *in)
         free(in);
 }
 
-void *intake_main(void *arg)
+void *feed_intake_main(void *arg)
 {
         struct feed *fd = arg;
-        struct intake *in = xcalloc(1, sizeof(*in));
+        struct feed_intake *in = xcalloc(1, sizeof(*in));
         pthread_setname_np(pthread_self(), "bus");
         intake_init(in, fd);
-        if (intake_setup(in) == 0) {
+        if (feed_intake_setup(in) == 0) {
                 batch_at_hand(in); /* the first positions */
                 post_pending(in);
                 while (!atomic_load(&fd->stopping))

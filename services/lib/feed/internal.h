@@ -47,7 +47,7 @@ struct feed_port {
         unsigned index;
 };
 
-struct intake;
+struct feed_intake;
 struct seekers;
 struct asker;
 
@@ -71,7 +71,7 @@ struct feed {
         pthread_cond_t credit_given;
         pthread_t bus_thread;
         bool started;
-        struct intake *intake;     /* the bus thread's */
+        struct feed_intake *intake;     /* the bus thread's */
         struct seekers *seekers;
         struct asker *asker;
 };
@@ -106,7 +106,7 @@ struct topic_intake {
         int in_label;              /* of metrics, -1 none */
         int64_t taken;             /* records of this turn */
 };
-struct intake {
+struct feed_intake {
         struct feed *fd;
         struct consumer *consumer;
         struct topic_intake *topics;
@@ -124,15 +124,15 @@ struct intake {
         int skip_duplicate, skip_partition, skip_invalid; /* metric labels */
 };
 /* Partitions, epochs and offsets, retried until they are known; the consumer is assigned. 0, or -ECANCELED when stopping. */
-MUST_CHECK int intake_setup(struct intake *in);
+MUST_CHECK int feed_intake_setup(struct feed_intake *in);
 /* Highest epoch of a topic that Postgres knows. 0, or -EIO. ret is left alone if it knows none. */
-MUST_CHECK int intake_stored_epoch(struct intake *in, uint16_t topic, uint32_t *ret);
+MUST_CHECK int feed_intake_stored_epoch(struct feed_intake *in, uint16_t topic, uint32_t *ret);
 /* Loop number ticks, shards' clocks; called often, also while waiting. */
-void intake_tick(struct intake *in);
-void intake_complain(struct intake *in, const char *what, const char *topic, const char *why);
-void *intake_main(void *arg);
+void feed_intake_tick(struct feed_intake *in);
+void feed_intake_complain(struct feed_intake *in, const char *what, const char *topic, const char *why);
+void *feed_intake_main(void *arg);
 /* The tail, which the shards have read until now. NULL is fine. */
-void feed_intake_free(struct intake *in);
+void feed_intake_free(struct feed_intake *in);
 
 /* ---- batch.c ---- */
 enum feed_batch_kind { BATCH_LAYOUT, BATCH_RECORDS, BATCH_RESTART };
@@ -160,7 +160,7 @@ struct feed_batch {
 struct feed_batch *batch_new(struct feed *fd, enum feed_batch_kind kind);
 void batch_add(struct feed_batch *b, const struct record *r, size_t bytes);
 /* Hands it to every shard, waiting for credit. */
-void batch_post(struct intake *in, struct feed_batch *b);
+void batch_post(struct feed_intake *in, struct feed_batch *b);
 void batch_unref(struct feed_batch *b);
 
 /* ---- shard.c ---- */

@@ -15,16 +15,16 @@
 #define ACCESS_MS 10000    /* reading the access topic for epochs */
 #define EPOCH_FIRST 1
 
-static bool stopping(const struct intake *in)
+static bool stopping(const struct feed_intake *in)
 {
         return atomic_load(&in->fd->stopping);
 }
 
-static void pause_between_attempts(struct intake *in)
+static void pause_between_attempts(struct feed_intake *in)
 {
         for (int waited = 0; waited < AGAIN_MS && !stopping(in); waited += TICK_MS) {
                 nanosleep(&(struct timespec){.tv_nsec = TICK_MS * 1000000}, NULL);
-                intake_tick(in);
+                feed_intake_tick(in);
         }
 }
 
@@ -35,18 +35,18 @@ static const char *why(int err)
         return err == -ENOENT ? "the topic does not exist (ternctl topics create)" : err == -ETIMEDOUT ? "Kafka does not answer" : "Kafka refuses";
 }
 
-static int find_partitions(struct intake *in)
+static int find_partitions(struct feed_intake *in)
 {
         struct feed *fd = in->fd;
         fd->flat_count = 0;
         for (size_t i = 0; i < fd->topic_count; i++) {
                 uint32_t n = 0;
-                intake_tick(in);
+                feed_intake_tick(in);
                 int err = bus_partitions(fd->o.bus, fd->topics[i].name, ASK_MS, &n);
                 if (err == 0 && n > UINT16_MAX)
                         err = -EINVAL;
                 if (err < 0) {
-                        intake_complain(in, "topic_unknown", fd->topics[i].name, why(err));
+                        feed_intake_complain(in, "topic_unknown", fd->topics[i].name, why(err));
                         return err;
                 }
                 fd->partitions[i] = (uint16_t)n;
@@ -59,7 +59,7 @@ static int find_partitions(struct intake *in)
 
 /* ---- epochs ---- */
 
-static int stored_epochs(struct intake *in, uint32_t *epochs)
+static int stored_epochs(struct feed_intake *in, uint32_t *epochs)
 {
         struct feed *fd = in->fd;
         if (!fd->o.store)
@@ -78,7 +78,7 @@ static int stored_epochs(struct intake *in, uint32_t *epochs)
         return err < 0 ? -EIO : 0;
 }
 
-int intake_stored_epoch(struct intake *in, uint16_t topic, uint32_t *ret)
+int feed_intake_stored_epoch(struct feed_intake *in, uint16_t topic, uint32_t *ret)
 {
         uint32_t *epochs = xcalloc(in->fd->topic_count, sizeof(*epochs));
         int err = stored_epochs(in, epochs);
@@ -88,7 +88,7 @@ int intake_stored_epoch(struct intake *in, uint16_t topic, uint32_t *ret)
         return err;
 }
 
-static void note_epoch(struct intake *in, const struct bus_record *r, uint32_t *epochs)
+static void note_epoch(struct feed_intake *in, const struct bus_record *r, uint32_t *epochs)
 {
         struct event e;
         struct event_error err;
@@ -101,7 +101,7 @@ static void note_epoch(struct intake *in, const struct bus_record *r, uint32_t *
 }
 
 /* Postgres is away: what the compacted access topic says of epochs. */
-static int announced_epochs(struct intake *in, uint32_t *epochs)
+static int announced_epochs(struct feed_intake *in, uint32_t *epochs)
 {
         struct consumer *c = NULL;
         struct consumer_options o = {0};
@@ -120,19 +120,19 @@ static int announced_epochs(struct intake *in, uint32_t *epochs)
                         else if (ev[i].kind == CONSUMER_EOF)
                                 err = 0;
                 }
-                intake_tick(in);
+                feed_intake_tick(in);
         }
         consumer_free(c);
         return err;
 }
 
-static int find_epochs(struct intake *in, uint32_t *epochs)
+static int find_epochs(struct feed_intake *in, uint32_t *epochs)
 {
         struct feed *fd = in->fd;
         memset(epochs, 0, fd->topic_count * sizeof(*epochs));
         int err = stored_epochs(in, epochs);
         if (err < 0) {
-                intake_complain(in, "postgres_away", "access", "the log's epochs are taken from the access topic");
+                feed_intake_complain(in, "postgres_away", "access", "the log's epochs are taken from the access topic");
                 err = announced_epochs(in, epochs);
         }
         for (size_t i = 0; i < fd->topic_count; i++) {
@@ -144,7 +144,7 @@ static int find_epochs(struct intake *in, uint32_t *epochs)
 
 /* ---- where to begin ---- */
 
-static int begin_partition(struct intake *in, size_t topic, uint16_t p, int64_t high)
+static int begin_partition(struct feed_intake *in, size_t topic, uint16_t p, int64_t high)
 {
         struct feed *fd = in->fd;
         const struct feed_topic *t = &fd->topics[topic];
@@ -166,33 +166,33 @@ static int begin_partition(struct intake *in, size_t topic, uint16_t p, int64_t 
         return 0;
 }
 
-static int find_offsets(struct intake *in)
+static int find_offsets(struct feed_intake *in)
 {
         struct feed *fd = in->fd;
         for (size_t i = 0; i < fd->topic_count; i++) {
                 int64_t *highs = xcalloc(fd->partitions[i], sizeof(*highs));
                 int err = bus_highs(fd->o.bus, fd->topics[i].name, fd->partitions[i], ASK_MS, highs);
                 for (uint16_t p = 0; err == 0 && p < fd->partitions[i]; p++) {
-                        intake_tick(in);
+                        feed_intake_tick(in);
                         err = stopping(in) ? -ECANCELED : begin_partition(in, i, p, highs[p]);
                 }
                 free(highs);
                 if (err < 0) {
-                        intake_complain(in, "offsets_unknown", fd->topics[i].name, why(err));
+                        feed_intake_complain(in, "offsets_unknown", fd->topics[i].name, why(err));
                         return err;
                 }
         }
         return 0;
 }
 
-static int assign_all(struct intake *in)
+static int assign_all(struct feed_intake *in)
 {
         struct feed *fd = in->fd;
         struct consumer_options o = {0};
         char fault[256];
         int err = consumer_new(fd->o.bus, &o, &in->consumer, fault);
         if (err < 0) {
-                intake_complain(in, "consumer", "", fault);
+                feed_intake_complain(in, "consumer", "", fault);
                 return err;
         }
         struct consumer_partition *parts = xcalloc(fd->flat_count, sizeof(*parts));
@@ -204,7 +204,7 @@ static int assign_all(struct intake *in)
         return err;
 }
 
-static int attempt(struct intake *in, uint32_t *epochs)
+static int attempt(struct feed_intake *in, uint32_t *epochs)
 {
         int err = find_partitions(in);
         if (err == 0)
@@ -221,7 +221,7 @@ static int attempt(struct intake *in, uint32_t *epochs)
         return err;
 }
 
-int intake_setup(struct intake *in)
+int feed_intake_setup(struct feed_intake *in)
 {
         struct feed *fd = in->fd;
         uint32_t *epochs = xcalloc(fd->topic_count, sizeof(*epochs));
