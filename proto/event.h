@@ -26,9 +26,9 @@ const char *event_type_name(enum event_type t);
 /* Why a record does not count: also the reason header of a dead letter and a metric label. */
 enum event_fault {
         EVENT_OK,
-        EVENT_BAD_JSON,     /* not JSON, not UTF-8, \u0000, too deep */
-        EVENT_INVALID,      /* a field missing, of the wrong type or outside its range */
-        EVENT_BAD_TYPE,     /* no type of this topic */
+        EVENT_BAD_JSON, /* not JSON, not UTF-8, \u0000, too deep */
+        EVENT_INVALID,  /* a field missing, of the wrong type or outside its range */
+        EVENT_BAD_TYPE, /* no type of this topic */
         EVENT_TOO_LARGE,
         EVENT_KEY_MISMATCH, /* the key is not the subject's */
         EVENT_TOMBSTONE,
@@ -37,7 +37,7 @@ const char *event_fault_name(enum event_fault f);
 
 struct event_error {
         enum event_fault fault;
-        char field[64];   /* "content"; "" if none */
+        char field[64];    /* "content"; "" if none */
         char message[160]; /* "content is 70001 bytes, the limit is 65536" */
 };
 
@@ -87,7 +87,8 @@ void event_encode(const struct event *e, struct buf *out);
 void event_client_json(const struct event *e, int64_t seq, int64_t created_ms, struct buf *out);
 
 /* The id of a message: from (conversation, sender, clientId), or random if client_id is empty. */
-void event_message_id(struct slice conversation_id, struct slice sender_id, struct slice client_id, int64_t now_ms, char ret[37]);
+void event_message_id(struct slice conversation_id, struct slice sender_id, struct slice client_id,
+        int64_t now_ms, char ret[37]);
 
 /* ---- normalizing foreign records ---- */
 
@@ -98,7 +99,8 @@ struct event_envelope {
         int32_t partition;
         int64_t offset;
 };
-MUST_CHECK int event_normalize(struct event_envelope *env, struct buf *scratch, struct event_error *err);
+MUST_CHECK int event_normalize(
+        struct event_envelope *env, struct buf *scratch, struct event_error *err);
 
 /* ---- checks shared with requests ---- */
 bool event_conversation_id_valid(struct slice id); /* 1 to 128 of [A-Za-z0-9._~-] */

@@ -11,7 +11,8 @@ static bool id_valid(struct slice id, const char *also, size_t max)
                 return false;
         for (size_t i = 0; i < id.n; i++) {
                 char c = id.p[i];
-                bool alnum = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+                bool alnum =
+                        (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
                 if (!alnum && (c == '\0' || !strchr(also, c)))
                         return false;
         }

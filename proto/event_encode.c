@@ -79,8 +79,10 @@ void event_encode(const struct event *e, struct buf *out)
 
 void event_client_json(const struct event *e, int64_t seq, int64_t created_ms, struct buf *out)
 {
-        bool stored = e->type == EVENT_MESSAGE_CREATED || e->type == EVENT_NOTIFICATION_CREATED || e->type == EVENT_BROADCAST;
-        bool has_seq = stored || e->type == EVENT_MEMBER_ADDED || e->type == EVENT_MEMBER_REMOVED || e->type == EVENT_CONVERSATION_CREATED;
+        bool stored = e->type == EVENT_MESSAGE_CREATED || e->type == EVENT_NOTIFICATION_CREATED ||
+                      e->type == EVENT_BROADCAST;
+        bool has_seq = stored || e->type == EVENT_MEMBER_ADDED || e->type == EVENT_MEMBER_REMOVED ||
+                       e->type == EVENT_CONVERSATION_CREATED;
         buf_add_char(out, '{');
         if (stored) {
                 name(out, "id");
@@ -137,7 +139,8 @@ bool event_key_fits(const struct event *e, struct slice key)
 {
         if (e->type == EVENT_EMIT) {
                 struct slice room = slice_starts(key, "user:") ? slice_from(key, 5) : key;
-                return room.p != key.p ? event_user_id_valid(room) : event_conversation_id_valid(room);
+                return room.p != key.p ? event_user_id_valid(room)
+                                       : event_conversation_id_valid(room);
         }
         struct buf want = BUF_EMPTY;
         event_key(e, &want);

@@ -62,7 +62,8 @@ static void fill_missing(struct event_envelope *env, struct buf *scratch)
         }
 }
 
-static int from_structured(struct event_envelope *env, struct slice root, struct buf *scratch, struct event_error *err)
+static int from_structured(
+        struct event_envelope *env, struct slice root, struct buf *scratch, struct event_error *err)
 {
         struct slice data;
         if (!json_member(root, "data", &data))
@@ -100,7 +101,8 @@ int event_normalize(struct event_envelope *env, struct buf *scratch, struct even
         if (env->value.n > VALUE_MAX)
                 return refuse(err, EVENT_TOO_LARGE, "the value is over the limit");
         if (!event_json_valid(env->value, DEPTH_MAX))
-                return refuse(err, EVENT_BAD_JSON, "the value is not JSON in UTF-8 without \\u0000");
+                return refuse(
+                        err, EVENT_BAD_JSON, "the value is not JSON in UTF-8 without \\u0000");
         struct slice root = json_first(env->value);
         int r = 0;
         if (!json_is_object(root))

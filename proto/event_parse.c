@@ -15,9 +15,11 @@
 
 #define SEQ_MAX 9007199254740991LL /* the largest integer that JavaScript keeps exact */
 
-static int fault(struct event_error *err, enum event_fault f, const char *field, const char *fmt, ...) PRINTF_LIKE(4, 5);
+static int fault(struct event_error *err, enum event_fault f, const char *field, const char *fmt,
+        ...) PRINTF_LIKE(4, 5);
 
-static int fault(struct event_error *err, enum event_fault f, const char *field, const char *fmt, ...)
+static int fault(
+        struct event_error *err, enum event_fault f, const char *field, const char *fmt, ...)
 {
         err->fault = f;
         snprintf(err->field, sizeof(err->field), "%s", field);
@@ -28,8 +30,8 @@ static int fault(struct event_error *err, enum event_fault f, const char *field,
         return -EINVAL;
 }
 
-static int parse_text(const struct field *f, struct slice s, void **arena, char **to,
-        struct event_error *err)
+static int parse_text(
+        const struct field *f, struct slice s, void **arena, char **to, struct event_error *err)
 {
         bool fits = true;
         switch (f->kind) {
@@ -56,22 +58,25 @@ static int parse_text(const struct field *f, struct slice s, void **arena, char 
                 break;
         }
         if (s.n > f->max)
-                return fault(err, EVENT_INVALID, f->name, "%s is %zu bytes, the limit is %u", f->name, s.n, f->max);
+                return fault(err, EVENT_INVALID, f->name, "%s is %zu bytes, the limit is %u",
+                        f->name, s.n, f->max);
         if (!fits)
-                return fault(err, EVENT_INVALID, f->name, s.n ? "%s has a character that is not allowed" : "%s is empty", f->name);
+                return fault(err, EVENT_INVALID, f->name,
+                        s.n ? "%s has a character that is not allowed" : "%s is empty", f->name);
         *to = arena_copy(arena, s);
         return 0;
 }
 
-static int parse_json_text(const struct field *f, struct slice v, void **arena, char **to,
-        struct event_error *err)
+static int parse_json_text(
+        const struct field *f, struct slice v, void **arena, char **to, struct event_error *err)
 {
         struct buf text = BUF_EMPTY;
         json_compact(v, &text);
         struct slice s = buf_slice(&text);
         int r = 0;
         if (s.n > f->max) {
-                r = fault(err, EVENT_INVALID, f->name, "%s is %zu bytes, the limit is %u", f->name, s.n, f->max);
+                r = fault(err, EVENT_INVALID, f->name, "%s is %zu bytes, the limit is %u", f->name,
+                        s.n, f->max);
         } else {
                 if (f->kind == ARGS)
                         s = slice_of(s.p + 1, s.n - 2);
@@ -104,7 +109,8 @@ static const char *kind_text(enum field_kind k)
         return "";
 }
 
-static int parse_string(const struct field *f, struct slice v, struct event *e, struct event_error *err)
+static int parse_string(
+        const struct field *f, struct slice v, struct event *e, struct event_error *err)
 {
         struct buf text = BUF_EMPTY;
         json_decode_string(v, &text);
@@ -113,7 +119,8 @@ static int parse_string(const struct field *f, struct slice v, struct event *e, 
         return r;
 }
 
-static int parse_field(const struct field *f, struct slice v, struct event *e, struct event_error *err)
+static int parse_field(
+        const struct field *f, struct slice v, struct event *e, struct event_error *err)
 {
         switch (f->kind) {
         case TEXT:
@@ -147,10 +154,12 @@ static int parse_field(const struct field *f, struct slice v, struct event *e, s
 }
 
 /* The subject of a notification or a message may stand in the key alone. */
-static int from_key(const struct field *f, struct slice key, struct event *e, struct event_error *err)
+static int from_key(
+        const struct field *f, struct slice key, struct event *e, struct event_error *err)
 {
         if (!key.n)
-                return fault(err, EVENT_INVALID, f->name, "%s is missing, and the record has no key", f->name);
+                return fault(err, EVENT_INVALID, f->name,
+                        "%s is missing, and the record has no key", f->name);
         return parse_text(f, key, &e->arena, field_text(e, f), err);
 }
 
@@ -160,7 +169,8 @@ static bool type_is_foreign(struct slice type)
         return type.n > 0 && !slice_starts(type, "tern.");
 }
 
-static int parse_fields(struct slice root, struct slice type, struct slice key, struct event *e, struct event_error *err)
+static int parse_fields(struct slice root, struct slice type, struct slice key, struct event *e,
+        struct event_error *err)
 {
         for (size_t i = 0; i < event_field_count; i++) {
                 const struct field *f = &event_fields[i];
@@ -199,7 +209,8 @@ static enum event_type type_in_topic(struct slice topic, struct slice type)
 
 static bool name_is_reserved(const char *name)
 {
-        static const char *const reserved[] = {"connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"};
+        static const char *const reserved[] = {"connect", "connect_error", "disconnect",
+                "disconnecting", "newListener", "removeListener"};
         for (size_t i = 0; i < ARRAY_LEN(reserved); i++)
                 if (strcmp(name, reserved[i]) == 0)
                         return true;
@@ -222,14 +233,20 @@ int event_parse(struct slice topic, struct slice type, struct slice id, struct s
         if (!value.p)
                 return fault(err, EVENT_TOMBSTONE, "", "the record has no value");
         if (value.n > VALUE_MAX)
-                return fault(err, EVENT_TOO_LARGE, "", "the value is %zu bytes, the limit is %d", value.n, (int)VALUE_MAX);
+                return fault(err, EVENT_TOO_LARGE, "", "the value is %zu bytes, the limit is %d",
+                        value.n, (int)VALUE_MAX);
         struct event e = {.type = type_in_topic(topic, type)};
         if (e.type == EVENT_UNKNOWN)
-                return fault(err, EVENT_BAD_TYPE, "ce_type", "no event of %.*s is called %.*s", SLICE_ARG(topic), (int)(type.n < 64 ? type.n : 64), type.p ? type.p : "");
+                return fault(err, EVENT_BAD_TYPE, "ce_type", "no event of %.*s is called %.*s",
+                        SLICE_ARG(topic), (int)(type.n < 64 ? type.n : 64), type.p ? type.p : "");
         if (id.n == 0 || id.n > ID_MAX || memchr(id.p, '\0', id.n) || !utf8_text(id))
-                return fault(err, EVENT_INVALID, "ce_id", "ce_id is %zu bytes, it has to be 1 to %d bytes of UTF-8", id.n, (int)ID_MAX);
+                return fault(err, EVENT_INVALID, "ce_id",
+                        "ce_id is %zu bytes, it has to be 1 to %d bytes of UTF-8", id.n,
+                        (int)ID_MAX);
         if (!event_json_valid(value, DEPTH_MAX))
-                return fault(err, EVENT_BAD_JSON, "", "the value is not JSON in UTF-8 without \\u0000, at most %d deep", (int)DEPTH_MAX);
+                return fault(err, EVENT_BAD_JSON, "",
+                        "the value is not JSON in UTF-8 without \\u0000, at most %d deep",
+                        (int)DEPTH_MAX);
 
         if (!json_is_object(json_first(value)))
                 return fault(err, EVENT_INVALID, "", "the data is not a JSON object");

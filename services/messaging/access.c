@@ -11,7 +11,8 @@ struct revocation {
         char id[];
 };
 
-static void drop_user(struct gateway *gw, struct slice user, int64_t issued_before_ms, enum sio_close_reason reason)
+static void drop_user(struct gateway *gw, struct slice user, int64_t issued_before_ms,
+        enum sio_close_reason reason)
 {
         struct user *u = map_get(&gw->users, user);
         if (!u)
@@ -46,7 +47,8 @@ void access_record(struct gateway *gw, const struct record *r)
 {
         struct event e;
         struct event_error err;
-        if (event_parse(SLICE_LIT("access"), record_type(r), record_id(r), record_key(r), record_value(r), &e, &err) < 0)
+        if (event_parse(SLICE_LIT("access"), record_type(r), record_id(r), record_key(r),
+                    record_value(r), &e, &err) < 0)
                 return;
         if (e.type == EVENT_REVOKED && event_key_fits(&e, record_key(r)))
                 revoke(gw, e.user_id, e.before_ms);
@@ -84,7 +86,8 @@ void control_record(struct gateway *gw, const struct record *r)
 {
         struct event e;
         struct event_error err;
-        if (event_parse(SLICE_LIT("control"), record_type(r), record_id(r), record_key(r), record_value(r), &e, &err) < 0)
+        if (event_parse(SLICE_LIT("control"), record_type(r), record_id(r), record_key(r),
+                    record_value(r), &e, &err) < 0)
                 return;
         struct slice key = record_key(r);
         if (e.type == EVENT_KICK && event_key_fits(&e, key))

@@ -47,7 +47,10 @@ bool arg_next(struct slice *rest, struct slice *ret)
 
 static int hex_digit(char c)
 {
-        return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+        return c >= '0' && c <= '9'   ? c - '0'
+               : c >= 'a' && c <= 'f' ? c - 'a' + 10
+               : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                      : -1;
 }
 
 static bool percent_decode(struct slice s, char *dst, size_t cap)
@@ -55,7 +58,8 @@ static bool percent_decode(struct slice s, char *dst, size_t cap)
         size_t n = 0;
         for (size_t i = 0; i < s.n; i++) {
                 char c = s.p[i];
-                if (c == '%' && i + 2 < s.n && hex_digit(s.p[i + 1]) >= 0 && hex_digit(s.p[i + 2]) >= 0) {
+                if (c == '%' && i + 2 < s.n && hex_digit(s.p[i + 1]) >= 0 &&
+                        hex_digit(s.p[i + 2]) >= 0) {
                         c = (char)(hex_digit(s.p[i + 1]) << 4 | hex_digit(s.p[i + 2]));
                         i += 2;
                 } else if (c == '+') {

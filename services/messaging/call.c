@@ -11,7 +11,8 @@
 /* Longer than the producer's delivery timeout, so that the report comes first in all but the worst case. */
 #define CALL_DEADLINE_MS 10500
 
-struct call *call_new(struct gateway *gw, struct session *s, struct slice user, struct slice conversation_id, int64_t ack_id)
+struct call *call_new(struct gateway *gw, struct session *s, struct slice user,
+        struct slice conversation_id, int64_t ack_id)
 {
         struct call *c = xcalloc(1, sizeof(*c));
         c->refs = 1;
@@ -171,7 +172,9 @@ void call_fail_outcome(struct call *c, enum bus_outcome outcome)
                 call_fail(c, ERR_FAILED, "Kafka did not persist it, try again");
                 break;
         case BUS_UNKNOWN:
-                call_fail(c, ERR_UNKNOWN, "it is not known whether Kafka persisted it, try again with the same clientId");
+                call_fail(c, ERR_UNKNOWN,
+                        "it is not known whether Kafka persisted it, try again with the same "
+                        "clientId");
                 break;
         }
 }
@@ -182,7 +185,8 @@ struct subscription *call_subscription(const struct call *c)
 {
         if (!c->session)
                 return NULL;
-        struct subscription *sn = subscriber_find(&c->session->sub, TOPIC_EVENTS, slice_str(c->conversation_id));
+        struct subscription *sn =
+                subscriber_find(&c->session->sub, TOPIC_EVENTS, slice_str(c->conversation_id));
         return sn && !sn->muted ? sn : NULL;
 }
 
@@ -192,13 +196,15 @@ void call_refuse_room(struct call *c, enum room_answer answer)
         case ROOM_MEMBER:
                 break;
         case ROOM_NOT_MEMBER:
-                call_fail(c, ERR_FORBIDDEN, "%s is not a member of conversation %s", c->user, c->conversation_id);
+                call_fail(c, ERR_FORBIDDEN, "%s is not a member of conversation %s", c->user,
+                        c->conversation_id);
                 break;
         case ROOM_ABSENT:
                 call_fail(c, ERR_NOT_FOUND, "there is no conversation %s", c->conversation_id);
                 break;
         case ROOM_UNKNOWN:
-                call_fail(c, ERR_UNAVAILABLE, "the membership of conversation %s cannot be read now", c->conversation_id);
+                call_fail(c, ERR_UNAVAILABLE,
+                        "the membership of conversation %s cannot be read now", c->conversation_id);
                 break;
         }
 }
@@ -241,9 +247,11 @@ void calls_expire(struct gateway *gw, int64_t now_ms)
                 if (c->deadline_ms > now_ms)
                         return;
                 if (c->waiting)
-                        call_fail(c, ERR_UNKNOWN, "no answer from Kafka in time, try again with the same clientId");
+                        call_fail(c, ERR_UNKNOWN,
+                                "no answer from Kafka in time, try again with the same clientId");
                 else
-                        call_fail(c, ERR_UNAVAILABLE, "what is needed to answer did not come in time");
+                        call_fail(c, ERR_UNAVAILABLE,
+                                "what is needed to answer did not come in time");
         }
 }
 
@@ -258,7 +266,8 @@ static void reported(struct bus_send *send)
         call_unref(c);
 }
 
-static void produce_headers(struct bus_header h[6], enum event_type type, struct slice id, struct slice source, char iso[CLOCK_ISO_TEXT])
+static void produce_headers(struct bus_header h[6], enum event_type type, struct slice id,
+        struct slice source, char iso[CLOCK_ISO_TEXT])
 {
         clock_iso(clock_wall_ms(), iso);
         h[0] = (struct bus_header){SLICE_LIT("ce_specversion"), SLICE_LIT("1.0")};
@@ -269,7 +278,8 @@ static void produce_headers(struct bus_header h[6], enum event_type type, struct
         h[5] = (struct bus_header){SLICE_LIT("content-type"), SLICE_LIT("application/json")};
 }
 
-int gateway_produce(struct gateway *gw, const char *topic, enum event_type type, struct slice id, struct slice key, struct slice value, struct bus_send *send)
+int gateway_produce(struct gateway *gw, const char *topic, enum event_type type, struct slice id,
+        struct slice key, struct slice value, struct bus_send *send)
 {
         struct bus_header headers[6];
         char iso[CLOCK_ISO_TEXT], source[96];
@@ -290,8 +300,8 @@ int gateway_produce(struct gateway *gw, const char *topic, enum event_type type,
         return bus_produce(gw->app->bus, &r, send);
 }
 
-bool call_produce(struct call *c, const char *topic, enum event_type type, struct slice id, struct slice key,
-        void (*produced)(struct call *c, enum bus_outcome outcome))
+bool call_produce(struct call *c, const char *topic, enum event_type type, struct slice id,
+        struct slice key, void (*produced)(struct call *c, enum bus_outcome outcome))
 {
         c->send = (struct bus_send){.reply = shard_mailbox(c->gw->shard), .done = reported};
         c->produced = produced;

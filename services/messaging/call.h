@@ -22,7 +22,7 @@
 struct rest_call; /* http/rest.h */
 
 enum call_phase {
-        CALL_OPEN,     /* not answered yet */
+        CALL_OPEN, /* not answered yet */
         CALL_ANSWERED,
 };
 
@@ -57,18 +57,19 @@ struct call {
         struct session_wait record_wait;
         struct subscription *joining; /* held subscription of a join; NULL once released or gone */
         struct feed_query *query;
-        void *query_arg;         /* owned by the query; freed with it when the call ends first */
+        void *query_arg; /* owned by the query; freed with it when the call ends first */
         struct feed_barrier *barrier;
         char message_id[UUID_TEXT];
         int64_t from_seq;
-        bool waiting;          /* for Kafka, after something was sent */
-        bool entered;          /* open conversations: this join has written its membership */
-        uint16_t ok_status;    /* REST; 200 unless set */
+        bool waiting;                 /* for Kafka, after something was sent */
+        bool entered;                 /* open conversations: this join has written its membership */
+        uint16_t ok_status;           /* REST; 200 unless set */
         void (*next)(struct call *c); /* of call_authorize */
 };
 
 /* For a socket's event. One reference, held by the call itself until it is answered. */
-struct call *call_new(struct gateway *gw, struct session *s, struct slice user, struct slice conversation_id, int64_t ack_id);
+struct call *call_new(struct gateway *gw, struct session *s, struct slice user,
+        struct slice conversation_id, int64_t ack_id);
 struct call *call_ref(struct call *c);
 void call_unref(struct call *c);
 /* fields: `"a":1,"b":2` without braces, may be empty. Answers {"ok":true,…}; no-op if answered. */
@@ -91,11 +92,11 @@ struct subscription *call_subscription(const struct call *c);
 /* The answer for who may not. */
 void call_refuse_room(struct call *c, enum room_answer answer);
 /* Produces ask.data to a topic; produced() runs when the outcome is known. True, or false after call_fail(). */
-bool call_produce(struct call *c, const char *topic, enum event_type type, struct slice id, struct slice key,
-        void (*produced)(struct call *c, enum bus_outcome outcome));
+bool call_produce(struct call *c, const char *topic, enum event_type type, struct slice id,
+        struct slice key, void (*produced)(struct call *c, enum bus_outcome outcome));
 /* A record outside of any call; send may be NULL. 0, -ENOBUFS or -EMSGSIZE. */
-MUST_CHECK int gateway_produce(struct gateway *gw, const char *topic, enum event_type type, struct slice id, struct slice key,
-        struct slice value, struct bus_send *send);
+MUST_CHECK int gateway_produce(struct gateway *gw, const char *topic, enum event_type type,
+        struct slice id, struct slice key, struct slice value, struct bus_send *send);
 
 /* ---- the operations ---- */
 void op_join(struct call *c);
@@ -120,7 +121,8 @@ struct history_page {
 };
 /* Messages of the conversation before ask.before and after ask.after (-1: no bound): with after the oldest ones, else the
  * newest; at most limit, at most bytes_max of JSON. done runs once, unless the call ends first; err as of feed_query. */
-void history_load(struct call *c, uint32_t limit, size_t bytes_max, void (*done)(struct call *c, int err, struct history_page *page));
+void history_load(struct call *c, uint32_t limit, size_t bytes_max,
+        void (*done)(struct call *c, int err, struct history_page *page));
 /* Appends "receipts":[…] of a room. */
 void receipts_json(const struct room *r, struct buf *out);
 

@@ -30,10 +30,12 @@ static void done_produced(struct call *c, enum bus_outcome outcome)
         }
         c->waiting = true;
         c->wait.passed = done_passed;
-        fanout_wait_passed(c->gw->fanout, TOPIC_EVENTS, (uint16_t)c->send.partition, c->send.offset, &c->wait);
+        fanout_wait_passed(
+                c->gw->fanout, TOPIC_EVENTS, (uint16_t)c->send.partition, c->send.offset, &c->wait);
 }
 
-static void produce_member(struct call *c, enum event_type type, const char *user, void (*next)(struct call *c))
+static void produce_member(
+        struct call *c, enum event_type type, const char *user, void (*next)(struct call *c))
 {
         struct event e = {
                 .type = type,
@@ -47,7 +49,8 @@ static void produce_member(struct call *c, enum event_type type, const char *use
         buf_reset(&c->ask.data);
         event_encode(&e, &c->ask.data);
         c->next = next;
-        call_produce(c, "chat.events", type, slice_str(id), slice_str(c->conversation_id), done_produced);
+        call_produce(c, "chat.events", type, slice_str(id), slice_str(c->conversation_id),
+                done_produced);
 }
 
 /* ---- create ---- */
@@ -60,7 +63,8 @@ static void created(struct call *c)
                 buf_add_str(&fields, ",\"title\":");
                 buf_add_json_str(&fields, slice_str(c->ask.title));
         }
-        buf_printf(&fields, ",\"open\":%s,\"createdBy\":\"%s\"", c->ask.flag ? "true" : "false", c->user);
+        buf_printf(&fields, ",\"open\":%s,\"createdBy\":\"%s\"", c->ask.flag ? "true" : "false",
+                c->user);
         c->ok_status = 201;
         call_ok(c, buf_slice(&fields));
         buf_done(&fields);
@@ -72,12 +76,17 @@ static bool produce_others(struct call *c)
         while (arg_next(&rest, &item)) {
                 char *user = arg_text(item);
                 char role[] = "member";
-                struct event e = {.type = EVENT_MEMBER_ADDED, .conversation_id = c->conversation_id, .user_id = user, .sender_id = c->user, .role = role};
+                struct event e = {.type = EVENT_MEMBER_ADDED,
+                        .conversation_id = c->conversation_id,
+                        .user_id = user,
+                        .sender_id = c->user,
+                        .role = role};
                 char id[UUID_TEXT];
                 uuid_v7(clock_wall_ms(), id);
                 struct buf value = BUF_EMPTY;
                 event_encode(&e, &value);
-                int r = gateway_produce(c->gw, "chat.events", EVENT_MEMBER_ADDED, slice_str(id), slice_str(c->conversation_id), buf_slice(&value), NULL);
+                int r = gateway_produce(c->gw, "chat.events", EVENT_MEMBER_ADDED, slice_str(id),
+                        slice_str(c->conversation_id), buf_slice(&value), NULL);
                 buf_done(&value);
                 free(user);
                 if (r < 0)
@@ -96,10 +105,12 @@ static void create_now(struct call *c)
                 .open = c->ask.flag,
         };
         char id[UUID_TEXT];
-        event_message_id(slice_str(c->conversation_id), SLICE_LIT(""), SLICE_LIT("conversation.created"), 0, id);
+        event_message_id(slice_str(c->conversation_id), SLICE_LIT(""),
+                SLICE_LIT("conversation.created"), 0, id);
         struct buf value = BUF_EMPTY;
         event_encode(&e, &value);
-        int r = gateway_produce(c->gw, "chat.events", EVENT_CONVERSATION_CREATED, slice_str(id), slice_str(c->conversation_id), buf_slice(&value), NULL);
+        int r = gateway_produce(c->gw, "chat.events", EVENT_CONVERSATION_CREATED, slice_str(id),
+                slice_str(c->conversation_id), buf_slice(&value), NULL);
         buf_done(&value);
         /* The creator's own membership comes last: when it has passed, all the others have. */
         if (r < 0 || !produce_others(c)) {
@@ -135,7 +146,9 @@ static bool members_valid(struct call *c)
                         return false;
                 }
                 if (++n > MEMBERS_MAX) {
-                        call_fail(c, ERR_INVALID, "members has over %d entries; add the rest afterwards", MEMBERS_MAX);
+                        call_fail(c, ERR_INVALID,
+                                "members has over %d entries; add the rest afterwards",
+                                MEMBERS_MAX);
                         return false;
                 }
         }
@@ -181,7 +194,8 @@ static void remove_authorized(struct call *c)
                 return;
         }
         if (c->room_ask.room && !room_has_member(c->room_ask.room, slice_str(c->ask.target_user))) {
-                call_fail(c, ERR_NOT_FOUND, "%s is not a member of conversation %s", c->ask.target_user, c->conversation_id);
+                call_fail(c, ERR_NOT_FOUND, "%s is not a member of conversation %s",
+                        c->ask.target_user, c->conversation_id);
                 return;
         }
         produce_member(c, EVENT_MEMBER_REMOVED, c->ask.target_user, changed);
@@ -244,7 +258,8 @@ static void listed(struct store_job *j)
                                 buf_add_json_str(&fields, slice_str(v[1]));
                         else
                                 buf_add_str(&fields, "null");
-                        buf_printf(&fields, ",\"open\":%s,\"createdBy\":", v[2] && v[2][0] == 't' ? "true" : "false");
+                        buf_printf(&fields, ",\"open\":%s,\"createdBy\":",
+                                v[2] && v[2][0] == 't' ? "true" : "false");
                         buf_add_json_str(&fields, slice_str(v[3] ? v[3] : ""));
                         buf_printf(&fields, ",\"createdAt\":\"%s\",\"role\":", iso);
                         buf_add_json_str(&fields, slice_str(v[5] ? v[5] : "member"));
@@ -252,7 +267,8 @@ static void listed(struct store_job *j)
                 }
                 buf_add_str(&fields, "],\"cursor\":");
                 if (res->rows > LIST_LIMIT)
-                        buf_add_json_str(&fields, slice_str(res->values[(LIST_LIMIT - 1) * res->columns]));
+                        buf_add_json_str(
+                                &fields, slice_str(res->values[(LIST_LIMIT - 1) * res->columns]));
                 else
                         buf_add_str(&fields, "null");
                 call_ok(c, buf_slice(&fields));

@@ -41,20 +41,24 @@ static void on_room_record(void *app, const struct record *r, bool own)
         struct event_error err;
         forget_current(gw);
         gw->current_of = r;
-        if (event_parse(slice_str(topic_name(r)), record_type(r), record_id(r), record_key(r), record_value(r), &gw->current, &err) < 0) {
+        if (event_parse(slice_str(topic_name(r)), record_type(r), record_id(r), record_key(r),
+                    record_value(r), &gw->current, &err) < 0) {
                 if (!own)
-                        metrics_add(gw->app->metrics, M_records_skipped, (unsigned)metrics_label(M_records_skipped, "invalid"), 1);
+                        metrics_add(gw->app->metrics, M_records_skipped,
+                                (unsigned)metrics_label(M_records_skipped, "invalid"), 1);
                 return;
         }
         gw->current_ok = true;
         if (!event_key_fits(&gw->current, record_key(r))) {
                 forget_current(gw);
                 if (!own)
-                        metrics_add(gw->app->metrics, M_records_skipped, (unsigned)metrics_label(M_records_skipped, "key"), 1);
+                        metrics_add(gw->app->metrics, M_records_skipped,
+                                (unsigned)metrics_label(M_records_skipped, "key"), 1);
                 return;
         }
         if (!own && gw->current.conversation_id)
-                room_apply(gw, slice_str(gw->current.conversation_id), &gw->current, record_seq(r), r->timestamp_ms);
+                room_apply(gw, slice_str(gw->current.conversation_id), &gw->current, record_seq(r),
+                        r->timestamp_ms);
 }
 
 /* ---- frames ---- */
@@ -76,7 +80,8 @@ static const char *client_event_name(const struct event *e)
         return e->type == EVENT_EMIT ? e->event_name : names[e->type];
 }
 
-static struct msg *on_frame(void *app, const struct record *r, unsigned variant, struct slice cursor, bool own)
+static struct msg *on_frame(
+        void *app, const struct record *r, unsigned variant, struct slice cursor, bool own)
 {
         struct gateway *gw = app;
         if (!gw->current_ok || gw->current_of != r)
@@ -97,12 +102,14 @@ static struct msg *on_frame(void *app, const struct record *r, unsigned variant,
         }
         m->timestamp_ms = r->timestamp_ms;
         if (!own && r->timestamp_ms > 0)
-                metrics_observe(gw->app->metrics, M_publish_latency, 0, (clock_wall_ms() - r->timestamp_ms) * 1000000);
+                metrics_observe(gw->app->metrics, M_publish_latency, 0,
+                        (clock_wall_ms() - r->timestamp_ms) * 1000000);
         return m;
 }
 
 /* All slots are chat.events', so they have one epoch. */
-static size_t on_cursor(void *app, const struct subscriber *sub, const uint32_t *epochs, const int64_t *offsets, char *dst)
+static size_t on_cursor(void *app, const struct subscriber *sub, const uint32_t *epochs,
+        const int64_t *offsets, char *dst)
 {
         UNUSED(sub);
         struct gateway *gw = app;
@@ -116,7 +123,8 @@ static bool is_excepted(struct session *s, const char *except_json)
         struct slice rest = slice_str(except_json), item;
         while (arg_next(&rest, &item)) {
                 char *text = arg_text(item);
-                bool hit = text && (slice_is(session_user(s), text) || (s->log && strcmp(s->log->sid, text) == 0));
+                bool hit = text && (slice_is(session_user(s), text) ||
+                                           (s->log && strcmp(s->log->sid, text) == 0));
                 free(text);
                 if (hit)
                         return true;
@@ -133,7 +141,8 @@ static enum fanout_verdict on_verdict(void *app, struct subscription *sn, const 
         struct session *s = container_of(sn->sub, struct session, sub);
         if (e->type == EVENT_EMIT && e->except_json && is_excepted(s, e->except_json))
                 return FANOUT_SKIP;
-        bool self = (e->type == EVENT_MEMBER_ADDED || e->type == EVENT_MEMBER_REMOVED) && slice_is(session_user(s), e->user_id);
+        bool self = (e->type == EVENT_MEMBER_ADDED || e->type == EVENT_MEMBER_REMOVED) &&
+                    slice_is(session_user(s), e->user_id);
         if (self && e->type == EVENT_MEMBER_REMOVED)
                 return FANOUT_DELIVER_AND_MUTE;
         if (self)
@@ -182,12 +191,14 @@ static void on_live(void *app, struct subscriber *sub, enum fanout_tier tier, in
         metrics_observe(gw->app->metrics, M_catchup_time, (unsigned)tier, took_ms * 1000000);
 }
 
-static void on_gap(void *app, struct subscriber *sub, int32_t slot, int64_t from_seq, int64_t to_seq)
+static void on_gap(
+        void *app, struct subscriber *sub, int32_t slot, int64_t from_seq, int64_t to_seq)
 {
         struct gateway *gw = app;
         struct session *s = container_of(sub, struct session, sub);
         char args[128];
-        int n = snprintf(args, sizeof(args), "{\"partition\":%d,\"fromSeq\":%lld,\"toSeq\":%lld}", slot, (long long)from_seq, (long long)to_seq);
+        int n = snprintf(args, sizeof(args), "{\"partition\":%d,\"fromSeq\":%lld,\"toSeq\":%lld}",
+                slot, (long long)from_seq, (long long)to_seq);
         metrics_add(gw->app->metrics, M_resumes, (unsigned)metrics_label(M_resumes, "gap"), 1);
         sio_emit(session_socket(s), "gap", slice_of(args, (size_t)n));
 }

@@ -68,7 +68,8 @@ static void copy_field(struct buf *out, struct slice arg, const char *name)
 static bool parse_send(struct call *c, struct slice arg)
 {
         struct buf *out = &c->ask.data;
-        buf_printf(out, "{\"conversationId\":\"%s\",\"senderId\":\"%s\"", c->conversation_id, c->user);
+        buf_printf(
+                out, "{\"conversationId\":\"%s\",\"senderId\":\"%s\"", c->conversation_id, c->user);
         copy_field(out, arg, "content");
         copy_field(out, arg, "contentType");
         copy_field(out, arg, "replyTo");
@@ -82,10 +83,12 @@ static bool parse_send(struct call *c, struct slice arg)
 static bool parse_fetch(struct call *c, struct slice arg)
 {
         int64_t limit = FETCH_LIMIT_DEFAULT;
-        if (!need_int(c, arg, "before", &c->ask.before) || !need_int(c, arg, "after", &c->ask.after) || !need_int(c, arg, "limit", &limit))
+        if (!need_int(c, arg, "before", &c->ask.before) ||
+                !need_int(c, arg, "after", &c->ask.after) || !need_int(c, arg, "limit", &limit))
                 return false;
         if (limit < 1 || limit > FETCH_LIMIT_MAX) {
-                call_fail(c, ERR_INVALID, "limit is %lld, it has to be 1 to %d", (long long)limit, FETCH_LIMIT_MAX);
+                call_fail(c, ERR_INVALID, "limit is %lld, it has to be 1 to %d", (long long)limit,
+                        FETCH_LIMIT_MAX);
                 return false;
         }
         c->ask.limit = (uint32_t)limit;
@@ -126,12 +129,15 @@ static const struct client_event *find_event(struct slice name)
 
 /* ---- running ---- */
 
-static void run(struct session *s, const struct client_event *type, struct slice conversation_id, struct slice arg, int64_t ack_id)
+static void run(struct session *s, const struct client_event *type, struct slice conversation_id,
+        struct slice arg, int64_t ack_id)
 {
         struct call *c = call_new(s->gw, s, session_user(s), conversation_id, ack_id);
         call_ref(c);
         if (!event_conversation_id_valid(conversation_id))
-                call_fail(c, ERR_INVALID, conversation_id.n ? "conversationId has to be 1 to 128 of [A-Za-z0-9._~-]" : "conversationId is missing");
+                call_fail(c, ERR_INVALID,
+                        conversation_id.n ? "conversationId has to be 1 to 128 of [A-Za-z0-9._~-]"
+                                          : "conversationId is missing");
         else if (type->parse(c, arg))
                 type->operation(c);
         call_unref(c);
@@ -154,16 +160,19 @@ static bool lane_taken(const struct session *s, struct slice conversation_id)
         return false;
 }
 
-static void fail_at_once(struct session *s, int64_t ack_id, enum error_code code, const char *message)
+static void fail_at_once(
+        struct session *s, int64_t ack_id, enum error_code code, const char *message)
 {
         struct call *c = call_new(s->gw, s, session_user(s), SLICE_NONE, ack_id);
         call_fail(c, code, "%s", message);
 }
 
-static void defer(struct session *s, const struct client_event *type, struct slice conversation_id, struct slice arg, int64_t ack_id)
+static void defer(struct session *s, const struct client_event *type, struct slice conversation_id,
+        struct slice arg, int64_t ack_id)
 {
         if (s->deferred_count >= DEFERRED_MAX) {
-                fail_at_once(s, ack_id, ERR_BUSY, "too many events of this socket wait for the same conversation");
+                fail_at_once(s, ack_id, ERR_BUSY,
+                        "too many events of this socket wait for the same conversation");
                 return;
         }
         struct deferred_event *d = xcalloc(1, sizeof(*d) + arg.n);
@@ -257,7 +266,8 @@ void events_receive(void *app, struct sio_socket *so, const struct sio_event *ev
                 return;
         const struct client_event *type = find_event(ev->name);
         if (!within_rate(s)) {
-                fail_at_once(s, ev->ack_id, ERR_RATE_LIMITED, "too many events a second (TERN_EVENTS_PER_SECOND)");
+                fail_at_once(s, ev->ack_id, ERR_RATE_LIMITED,
+                        "too many events a second (TERN_EVENTS_PER_SECOND)");
                 return;
         }
         if (!type) {
@@ -265,7 +275,8 @@ void events_receive(void *app, struct sio_socket *so, const struct sio_event *ev
                 return;
         }
         if (s->call_count >= s->gw->app->settings.calls_max) {
-                fail_at_once(s, ev->ack_id, ERR_BUSY, "too many events of this socket wait for their answer (TERN_CALLS_MAX)");
+                fail_at_once(s, ev->ack_id, ERR_BUSY,
+                        "too many events of this socket wait for their answer (TERN_CALLS_MAX)");
                 return;
         }
         struct slice arg = arg_first(ev->args);

@@ -14,7 +14,8 @@ static void sweep_sessions(struct gateway *gw, int64_t now)
         for (unsigned i = 0; i < SWEEP_SESSIONS; i++) {
                 if (!gw->sweep_at || gw->sweep_at == &gw->sessions) {
                         /* One round at most in each sixteenth of the tail's age. */
-                        if (now - gw->refreshed_ms < (int64_t)gw->app->feed_settings.tail_fill_ms / 16)
+                        if (now - gw->refreshed_ms <
+                                (int64_t)gw->app->feed_settings.tail_fill_ms / 16)
                                 return;
                         gw->refreshed_ms = now;
                         gw->sweep_at = list_first(&gw->sessions);

@@ -22,26 +22,27 @@ enum { VARIANT_CURSOR, VARIANT_PLAIN };
 struct gateway {
         struct app *app; /* borrowed, frozen */
         unsigned index;
-        struct shard *shard;       /* borrowed */
-        struct feed_shard *feed;   /* owned */
-        struct fanout *fanout;     /* feed's */
-        struct map users;          /* user id -> struct user */
-        struct map pids;           /* 32 bytes of SHA-256(pid) -> struct session */
-        struct map rooms;          /* conversation id -> struct room */
-        struct map revoked;        /* user id -> struct revocation */
-        struct list sessions;      /* struct session.in_gateway */
-        struct list calls;         /* struct call.in_gateway, oldest first */
+        struct shard *shard;     /* borrowed */
+        struct feed_shard *feed; /* owned */
+        struct fanout *fanout;   /* feed's */
+        struct map users;        /* user id -> struct user */
+        struct map pids;         /* 32 bytes of SHA-256(pid) -> struct session */
+        struct map rooms;        /* conversation id -> struct room */
+        struct map revoked;      /* user id -> struct revocation */
+        struct list sessions;    /* struct session.in_gateway */
+        struct list calls;       /* struct call.in_gateway, oldest first */
         /* The record that is being handed out, parsed once. */
         struct event current;
         bool current_ok;
         const struct record *current_of; /* only compared, never followed */
         struct shard_timer sweep;
-        struct list *sweep_at;     /* private to the sweep */
+        struct list *sweep_at; /* private to the sweep */
         int64_t refreshed_ms;
 };
 
 /* On the shard's thread, first of all. */
-MUST_CHECK int gateway_new(struct app *app, unsigned index, struct shard *shard, struct gateway **ret);
+MUST_CHECK int gateway_new(
+        struct app *app, unsigned index, struct shard *shard, struct gateway **ret);
 /* On the shard's thread, last of all: no session is left. */
 struct gateway *gateway_free(struct gateway *gw);
 

@@ -76,7 +76,8 @@ static void add_record(struct entries *es, const struct record *r)
 {
         struct event e;
         struct event_error err;
-        if (event_parse(SLICE_LIT("chat.events"), record_type(r), record_id(r), record_key(r), record_value(r), &e, &err) < 0)
+        if (event_parse(SLICE_LIT("chat.events"), record_type(r), record_id(r), record_key(r),
+                    record_value(r), &e, &err) < 0)
                 return;
         if (event_key_fits(&e, record_key(r))) {
                 struct buf json = BUF_EMPTY;
@@ -88,16 +89,19 @@ static void add_record(struct entries *es, const struct record *r)
 
 static bool is_message(const struct record *r)
 {
-        return !(r->flags & (RECORD_DUPLICATE | RECORD_FOREIGN)) && slice_is(record_type(r), "tern.message.created");
+        return !(r->flags & (RECORD_DUPLICATE | RECORD_FOREIGN)) &&
+               slice_is(record_type(r), "tern.message.created");
 }
 
 /* The tail's messages in (after, before) from `ingested` on, newest first; of more than `most` the newest, or
  * with oldest_first the oldest. */
-static size_t tail_messages(struct history_load *h, int64_t ingested, const struct record **ret, size_t most)
+static size_t tail_messages(
+        struct history_load *h, int64_t ingested, const struct record **ret, size_t most)
 {
         struct fanout *f = h->call->gw->fanout;
         size_t seen = 0;
-        const struct record *r = fanout_newest(f, TOPIC_EVENTS, slice_str(h->call->conversation_id));
+        const struct record *r =
+                fanout_newest(f, TOPIC_EVENTS, slice_str(h->call->conversation_id));
         for (; r && r->offset >= ingested && record_seq(r) > h->after; r = fanout_prev(f, r)) {
                 if (record_seq(r) >= h->before || !is_message(r))
                         continue;
@@ -109,7 +113,8 @@ static size_t tail_messages(struct history_load *h, int64_t ingested, const stru
 }
 
 /* es is in the page's order of preference (newest first, or oldest first); the page itself ascends. */
-static void make_page(const struct history_load *h, const struct entries *es, struct history_page *page)
+static void make_page(
+        const struct history_load *h, const struct entries *es, struct history_page *page)
 {
         size_t n = 0, bytes = 0;
         while (n < es->count && n < h->limit && (n == 0 || bytes + es->at[n].n + 1 <= h->bytes_max))
@@ -177,7 +182,8 @@ static void loaded(void *arg, int err, const struct feed_rows *rows)
         free(h);
 }
 
-void history_load(struct call *c, uint32_t limit, size_t bytes_max, void (*done)(struct call *c, int err, struct history_page *page))
+void history_load(struct call *c, uint32_t limit, size_t bytes_max,
+        void (*done)(struct call *c, int err, struct history_page *page))
 {
         struct history_load *h = xcalloc(1, sizeof(*h));
         h->call = c;
@@ -194,10 +200,12 @@ void history_load(struct call *c, uint32_t limit, size_t bytes_max, void (*done)
         c->query_arg = h;
         if (h->oldest_first) {
                 const char *params[] = {c->conversation_id, after, before, most};
-                c->query = feed_query(c->gw->feed, TOPIC_EVENTS, slice_str(c->conversation_id), &messaging_sql[MESSAGING_SQL_HISTORY_AFTER], params, 4, loaded, h);
+                c->query = feed_query(c->gw->feed, TOPIC_EVENTS, slice_str(c->conversation_id),
+                        &messaging_sql[MESSAGING_SQL_HISTORY_AFTER], params, 4, loaded, h);
         } else {
                 const char *params[] = {c->conversation_id, before, most};
-                c->query = feed_query(c->gw->feed, TOPIC_EVENTS, slice_str(c->conversation_id), &messaging_sql[MESSAGING_SQL_HISTORY_BEFORE], params, 3, loaded, h);
+                c->query = feed_query(c->gw->feed, TOPIC_EVENTS, slice_str(c->conversation_id),
+                        &messaging_sql[MESSAGING_SQL_HISTORY_BEFORE], params, 3, loaded, h);
         }
 }
 
@@ -206,7 +214,8 @@ void history_load(struct call *c, uint32_t limit, size_t bytes_max, void (*done)
 static void fetched(struct call *c, int err, struct history_page *page)
 {
         if (err < 0) {
-                call_fail(c, ERR_UNAVAILABLE, "the history of conversation %s cannot be read now", c->conversation_id);
+                call_fail(c, ERR_UNAVAILABLE, "the history of conversation %s cannot be read now",
+                        c->conversation_id);
                 return;
         }
         struct buf fields = BUF_EMPTY;
@@ -240,7 +249,8 @@ void receipts_json(const struct room *r, struct buf *out)
                 const struct member *m = list_entry(it, struct member, link);
                 if (m->read_seq == 0 || m->added_seq <= m->removed_seq || n == RECEIPTS_MAX)
                         continue;
-                buf_printf(out, "%s{\"userId\":\"%s\",\"seq\":%lld}", n ? "," : "", m->id, (long long)m->read_seq);
+                buf_printf(out, "%s{\"userId\":\"%s\",\"seq\":%lld}", n ? "," : "", m->id,
+                        (long long)m->read_seq);
                 n++;
         }
         buf_add_char(out, ']');

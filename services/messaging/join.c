@@ -15,7 +15,8 @@
 static void answer_join(struct call *c, const struct history_page *page)
 {
         struct buf fields = BUF_EMPTY;
-        buf_printf(&fields, "\"conversationId\":\"%s\",\"headSeq\":%lld", c->conversation_id, (long long)(c->from_seq - 1));
+        buf_printf(&fields, "\"conversationId\":\"%s\",\"headSeq\":%lld", c->conversation_id,
+                (long long)(c->from_seq - 1));
         struct room *r = room_get(c->gw, slice_str(c->conversation_id));
         if (r) {
                 buf_add_char(&fields, ',');
@@ -80,7 +81,9 @@ static void subscribe(struct call *c)
                 return;
         }
         if (s->room_count >= c->gw->app->settings.rooms_max) {
-                call_fail(c, ERR_RATE_LIMITED, "a socket may follow %u conversations (TERN_ROOMS_MAX)", c->gw->app->settings.rooms_max);
+                call_fail(c, ERR_RATE_LIMITED,
+                        "a socket may follow %u conversations (TERN_ROOMS_MAX)",
+                        c->gw->app->settings.rooms_max);
                 return;
         }
         c->joining = subscriber_join(c->gw->fanout, &s->sub, TOPIC_EVENTS, id, c->from_seq, true);
@@ -110,18 +113,24 @@ static void entry_produced(struct call *c, enum bus_outcome outcome)
                 return;
         }
         c->wait.passed = entry_passed;
-        fanout_wait_passed(c->gw->fanout, TOPIC_EVENTS, (uint16_t)c->send.partition, c->send.offset, &c->wait);
+        fanout_wait_passed(
+                c->gw->fanout, TOPIC_EVENTS, (uint16_t)c->send.partition, c->send.offset, &c->wait);
 }
 
 static bool create_conversation(struct call *c)
 {
         /* One id for all who race: the first record counts, the others are duplicates. */
         char id[UUID_TEXT];
-        event_message_id(slice_str(c->conversation_id), SLICE_LIT(""), SLICE_LIT("conversation.created"), 0, id);
-        struct event e = {.type = EVENT_CONVERSATION_CREATED, .conversation_id = c->conversation_id, .sender_id = c->user, .open = true};
+        event_message_id(slice_str(c->conversation_id), SLICE_LIT(""),
+                SLICE_LIT("conversation.created"), 0, id);
+        struct event e = {.type = EVENT_CONVERSATION_CREATED,
+                .conversation_id = c->conversation_id,
+                .sender_id = c->user,
+                .open = true};
         struct buf value = BUF_EMPTY;
         event_encode(&e, &value);
-        int r = gateway_produce(c->gw, "chat.events", EVENT_CONVERSATION_CREATED, slice_str(id), slice_str(c->conversation_id), buf_slice(&value), NULL);
+        int r = gateway_produce(c->gw, "chat.events", EVENT_CONVERSATION_CREATED, slice_str(id),
+                slice_str(c->conversation_id), buf_slice(&value), NULL);
         buf_done(&value);
         return r == 0;
 }
@@ -136,10 +145,14 @@ static void enter(struct call *c, bool absent)
         char id[UUID_TEXT];
         uuid_v7(0, id);
         char role[] = "member";
-        struct event e = {.type = EVENT_MEMBER_ADDED, .conversation_id = c->conversation_id, .user_id = c->user, .role = role};
+        struct event e = {.type = EVENT_MEMBER_ADDED,
+                .conversation_id = c->conversation_id,
+                .user_id = c->user,
+                .role = role};
         buf_reset(&c->ask.data);
         event_encode(&e, &c->ask.data);
-        call_produce(c, "chat.events", EVENT_MEMBER_ADDED, slice_str(id), slice_str(c->conversation_id), entry_produced);
+        call_produce(c, "chat.events", EVENT_MEMBER_ADDED, slice_str(id),
+                slice_str(c->conversation_id), entry_produced);
 }
 
 static void asked(struct room_ask *a, enum room_answer answer)

@@ -64,7 +64,9 @@ static bool read_file(const char *dir, const char *name, struct buf *out)
 static void serve(void *arg, struct http_request *rq)
 {
         struct page_file *f = arg;
-        http_reply(rq, 200, f->type, SLICE_LIT("Cache-Control: no-cache\r\nX-Content-Type-Options: nosniff\r\n"), buf_slice(&f->bytes));
+        http_reply(rq, 200, f->type,
+                SLICE_LIT("Cache-Control: no-cache\r\nX-Content-Type-Options: nosniff\r\n"),
+                buf_slice(&f->bytes));
 }
 
 /* What the page has to know of this gateway. */
@@ -72,7 +74,8 @@ static void serve_about(void *arg, struct http_request *rq)
 {
         struct app *app = arg;
         struct buf json = BUF_EMPTY;
-        buf_printf(&json, "{\"instance\":\"%s\",\"auth\":%s,\"notifications\":", app->instance, auth_off(app->auth) ? "false" : "true");
+        buf_printf(&json, "{\"instance\":\"%s\",\"auth\":%s,\"notifications\":", app->instance,
+                auth_off(app->auth) ? "false" : "true");
         buf_add_json_str(&json, slice_str(app->settings.page_notifications));
         buf_add_str(&json, ",\"gateways\":");
         buf_add_json_str(&json, slice_str(app->settings.page_gateways));

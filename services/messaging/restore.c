@@ -117,7 +117,8 @@ static void follow_rooms(struct restore *r)
                         if (own_room && strcmp(id + 5, r->user) != 0)
                                 from = -1; /* somebody else's room is nothing to restore */
                         if (from >= 0) {
-                                struct subscription *sn = subscriber_join(r->gw->fanout, &s->sub, TOPIC_EVENTS, slice_str(id), from, false);
+                                struct subscription *sn = subscriber_join(r->gw->fanout, &s->sub,
+                                        TOPIC_EVENTS, slice_str(id), from, false);
                                 sn->muted = is_muted(r, slice_str(id));
                                 if (!own_room) {
                                         room_followed(r->gw, slice_str(id));
@@ -143,7 +144,8 @@ static void finish(struct restore *r)
         s->restore = NULL;
         sio_accept(session_socket(s), slice_str(r->sid), slice_str(r->pid));
         if (r->cursor_epoch && r->cursor_epoch != fanout_epoch(gw->fanout, TOPIC_EVENTS))
-                subscriber_attach_old_epoch(gw->fanout, &s->sub, r->cursor_epoch, r->vector, gateway_now(gw));
+                subscriber_attach_old_epoch(
+                        gw->fanout, &s->sub, r->cursor_epoch, r->vector, gateway_now(gw));
         else
                 subscriber_attach(gw->fanout, &s->sub, r->vector, gateway_now(gw));
         r->s = NULL;
@@ -166,7 +168,8 @@ static int64_t room_start(const struct restore *r, struct slice id, int64_t from
 {
         uint16_t p = (uint16_t)partition_of(id, feed_partitions(r->gw->app->feed, TOPIC_EVENTS));
         int32_t slot = fanout_slot(r->gw->fanout, TOPIC_EVENTS, p);
-        int64_t epoch = r->cursor_epoch ? r->cursor_epoch : fanout_epoch(r->gw->fanout, TOPIC_EVENTS);
+        int64_t epoch =
+                r->cursor_epoch ? r->cursor_epoch : fanout_epoch(r->gw->fanout, TOPIC_EVENTS);
         int64_t at = r->has_cursor ? (epoch << SEQ_EPOCH_SHIFT) + r->vector[slot] : 0;
         return at > from_seq ? at : from_seq;
 }
@@ -178,7 +181,8 @@ static void judge_from_tail(struct restore *r, struct slice id, int64_t start_se
         const struct record *rec = fanout_newest(r->gw->fanout, TOPIC_EVENTS, id);
         for (; rec; rec = fanout_prev(r->gw->fanout, rec)) {
                 bool removed = slice_is(record_type(rec), "tern.member.removed");
-                if (record_seq(rec) >= start_seq || (rec->flags & (RECORD_DUPLICATE | RECORD_FOREIGN)) ||
+                if (record_seq(rec) >= start_seq ||
+                        (rec->flags & (RECORD_DUPLICATE | RECORD_FOREIGN)) ||
                         (!removed && !slice_is(record_type(rec), "tern.member.added")))
                         continue;
                 char *user = arg_field_text(record_value(rec), "userId");
@@ -192,7 +196,8 @@ static void judge_from_tail(struct restore *r, struct slice id, int64_t start_se
         }
 }
 
-static void each_room(struct restore *r, void (*fn)(struct restore *r, struct slice id, int64_t start_seq))
+static void each_room(
+        struct restore *r, void (*fn)(struct restore *r, struct slice id, int64_t start_seq))
 {
         struct slice rest = slice_str(r->rooms_json), room;
         while (arg_next(&rest, &room)) {
@@ -249,7 +254,8 @@ static void judge_rights(struct restore *r)
         free(r->muted);
         r->muted = NULL;
         const char *params[] = {r->user, buf_cstr(&array)};
-        r->query = feed_query(r->gw->feed, TOPIC_SESSIONS, slice_str(r->hex), &messaging_sql[MESSAGING_SQL_RIGHTS], params, 2, judge_from_store, r);
+        r->query = feed_query(r->gw->feed, TOPIC_SESSIONS, slice_str(r->hex),
+                &messaging_sql[MESSAGING_SQL_RIGHTS], params, 2, judge_from_store, r);
         buf_done(&array);
 }
 
@@ -295,7 +301,8 @@ static void claim_reported(struct bus_send *send)
                 return;
         }
         r->wait.passed = claim_passed;
-        fanout_wait_passed(r->gw->fanout, TOPIC_SESSIONS, (uint16_t)send->partition, send->offset, &r->wait);
+        fanout_wait_passed(
+                r->gw->fanout, TOPIC_SESSIONS, (uint16_t)send->partition, send->offset, &r->wait);
 }
 
 static void claim(struct restore *r)
@@ -315,7 +322,8 @@ static void claim(struct restore *r)
         event_encode(&e, &value);
         r->send = (struct bus_send){.reply = shard_mailbox(r->gw->shard), .done = claim_reported};
         r->sending = true;
-        int err = gateway_produce(r->gw, "chat.sessions", EVENT_SESSION, slice_str(r->claim_id), slice_str(r->hex), buf_slice(&value), &r->send);
+        int err = gateway_produce(r->gw, "chat.sessions", EVENT_SESSION, slice_str(r->claim_id),
+                slice_str(r->hex), buf_slice(&value), &r->send);
         buf_done(&value);
         if (err < 0) {
                 r->sending = false;
@@ -336,7 +344,8 @@ static void forget(struct restore *r)
         r->closed = false;
 }
 
-static void take(struct restore *r, const char *sid, const char *sub, const char *rooms, const char *owner, int64_t gen, bool closed)
+static void take(struct restore *r, const char *sid, const char *sub, const char *rooms,
+        const char *owner, int64_t gen, bool closed)
 {
         forget(r);
         r->sid = xstrdup(sid);
@@ -359,7 +368,8 @@ static bool find_in_tail(struct restore *r)
         for (unsigned i = 0; rec && i < CHAIN_MAX; rec = fanout_prev(f, rec), i++) {
                 struct event e;
                 struct event_error err;
-                if (event_parse(SLICE_LIT("chat.sessions"), record_type(rec), record_id(rec), record_key(rec), record_value(rec), &e, &err) < 0)
+                if (event_parse(SLICE_LIT("chat.sessions"), record_type(rec), record_id(rec),
+                            record_key(rec), record_value(rec), &e, &err) < 0)
                         continue;
                 if (e.gen > r->gen) {
                         take(r, e.sid, e.sub, e.rooms_json, e.gateway, e.gen, e.closed);
@@ -415,7 +425,8 @@ static void find(struct restore *r)
                 return;
         }
         const char *params[] = {r->hex};
-        r->query = feed_query(r->gw->feed, TOPIC_SESSIONS, slice_str(r->hex), &messaging_sql[MESSAGING_SQL_SESSION], params, 1, found_in_store, r);
+        r->query = feed_query(r->gw->feed, TOPIC_SESSIONS, slice_str(r->hex),
+                &messaging_sql[MESSAGING_SQL_SESSION], params, 1, found_in_store, r);
 }
 
 static void barrier_passed(void *arg, int err)
@@ -441,7 +452,8 @@ void restore_start(struct session *s, struct slice user, struct slice pid, struc
         session_draw_owner(r->gw, r->owner);
         s->restore = r;
         if (offset.n > 0) {
-                int err = cursor_parse(offset, fanout_slot_count(r->gw->fanout), &r->cursor_epoch, r->vector);
+                int err = cursor_parse(
+                        offset, fanout_slot_count(r->gw->fanout), &r->cursor_epoch, r->vector);
                 if (err < 0) {
                         /* Not one of ours: the reference, too, begins anew. */
                         start_anew(r, UNKNOWN_SESSION);
@@ -449,5 +461,6 @@ void restore_start(struct session *s, struct slice user, struct slice pid, struc
                 }
                 r->has_cursor = true;
         }
-        r->barrier = feed_barrier(r->gw->feed, TOPIC_SESSIONS, slice_str(r->hex), BARRIER_MS, barrier_passed, r);
+        r->barrier = feed_barrier(
+                r->gw->feed, TOPIC_SESSIONS, slice_str(r->hex), BARRIER_MS, barrier_passed, r);
 }

@@ -141,7 +141,8 @@ static void apply_member(struct room *r, const struct event *e, int64_t seq)
         set_text(&m->role, e->role ? e->role : "member");
 }
 
-void room_apply(struct gateway *gw, struct slice id, const struct event *e, int64_t seq, int64_t time_ms)
+void room_apply(
+        struct gateway *gw, struct slice id, const struct event *e, int64_t seq, int64_t time_ms)
 {
         struct room *r = room_get(gw, id);
         if (!r)
@@ -197,14 +198,16 @@ static void take_rows(struct room *r, const struct feed_rows *rows)
 static bool is_membership(const struct record *rec)
 {
         struct slice t = record_type(rec);
-        return slice_is(t, "tern.member.added") || slice_is(t, "tern.member.removed") || slice_is(t, "tern.conversation.created");
+        return slice_is(t, "tern.member.added") || slice_is(t, "tern.member.removed") ||
+               slice_is(t, "tern.conversation.created");
 }
 
 static void apply_record(struct room *r, const struct record *rec, const char *topic)
 {
         struct event e;
         struct event_error err;
-        if (event_parse(slice_str(topic), record_type(rec), record_id(rec), record_key(rec), record_value(rec), &e, &err) < 0)
+        if (event_parse(slice_str(topic), record_type(rec), record_id(rec), record_key(rec),
+                    record_value(rec), &e, &err) < 0)
                 return;
         if (event_key_fits(&e, record_key(rec)))
                 room_apply(r->gw, room_id(r), &e, record_seq(rec), rec->timestamp_ms);
@@ -265,7 +268,8 @@ static void room_load(struct room *r, const char *user)
         if (r->query)
                 return;
         const char *params[] = {r->id, user};
-        r->query = feed_query(r->gw->feed, TOPIC_EVENTS, room_id(r), &messaging_sql[MESSAGING_SQL_ROOM], params, 2, loaded, r);
+        r->query = feed_query(r->gw->feed, TOPIC_EVENTS, room_id(r),
+                &messaging_sql[MESSAGING_SQL_ROOM], params, 2, loaded, r);
 }
 
 /* ---- questions ---- */
@@ -310,14 +314,15 @@ static void ask_evaluate(struct room_ask *a)
                 return;
         }
         if (!a->certain) {
-                a->barrier = feed_barrier(a->gw->feed, TOPIC_EVENTS, room_id(r), BARRIER_MS, barrier_passed, a);
+                a->barrier = feed_barrier(
+                        a->gw->feed, TOPIC_EVENTS, room_id(r), BARRIER_MS, barrier_passed, a);
                 return;
         }
         a->done(a, r->exists ? ROOM_NOT_MEMBER : ROOM_ABSENT);
 }
 
-void room_ask(struct gateway *gw, struct slice conversation_id, const char *user, struct room_ask *a,
-        void (*done)(struct room_ask *a, enum room_answer answer))
+void room_ask(struct gateway *gw, struct slice conversation_id, const char *user,
+        struct room_ask *a, void (*done)(struct room_ask *a, enum room_answer answer))
 {
         *a = (struct room_ask){.done = done, .user = user, .gw = gw};
         list_init(&a->link);

@@ -24,15 +24,15 @@ struct member {
 };
 
 struct room {
-        uint32_t refs;   /* calls that use it, plus one while somebody here follows it */
-        bool loaded;     /* members are complete as of `as_of`, and kept true */
-        bool partial;    /* more members than are kept: a user who is not here may still be one */
+        uint32_t refs; /* calls that use it, plus one while somebody here follows it */
+        bool loaded;   /* members are complete as of `as_of`, and kept true */
+        bool partial;  /* more members than are kept: a user who is not here may still be one */
         bool exists, open, followed;
         char *title, *created_by; /* owned or NULL */
         int64_t created_ms;
         struct map members; /* user id -> struct member */
         struct list member_list;
-        struct list asks;   /* struct room_ask that wait for the load */
+        struct list asks; /* struct room_ask that wait for the load */
         struct feed_query *query;
         struct gateway *gw;
         uint32_t id_n;
@@ -54,13 +54,14 @@ struct room_ask {
         struct room *room; /* a reference while under way */
         const char *user;  /* borrowed */
         struct gateway *gw;
-        bool certain;      /* the barrier has been passed */
-        bool linked;       /* in room.asks */
+        bool certain; /* the barrier has been passed */
+        bool linked;  /* in room.asks */
 };
 
 /* Whether user may enter. done() may run at once. Afterwards a->room (a reference, released by room_ask_done) holds
  * what is known. */
-void room_ask(struct gateway *gw, struct slice conversation_id, const char *user, struct room_ask *a, void (*done)(struct room_ask *a, enum room_answer answer));
+void room_ask(struct gateway *gw, struct slice conversation_id, const char *user,
+        struct room_ask *a, void (*done)(struct room_ask *a, enum room_answer answer));
 void room_ask_cancel(struct room_ask *a);
 void room_ask_done(struct room_ask *a);
 
@@ -72,7 +73,8 @@ void room_followed(struct gateway *gw, struct slice id);
 /* The last follower may have gone. */
 void room_unfollowed(struct gateway *gw, struct slice id);
 /* The log went by: membership and receipts. */
-void room_apply(struct gateway *gw, struct slice id, const struct event *e, int64_t seq, int64_t time_ms);
+void room_apply(
+        struct gateway *gw, struct slice id, const struct event *e, int64_t seq, int64_t time_ms);
 bool room_has_member(const struct room *r, struct slice user);
 
 #endif

@@ -19,8 +19,8 @@ struct chat_call {
         struct rest_call rest;
         struct gateway *gw;
         void (*operation)(struct call *c);
-        char *user, *conversation_id;                      /* owned, as the next */
-        char *title, *target_user, *members_json, *role;   /* NULL = absent */
+        char *user, *conversation_id;                    /* owned, as the next */
+        char *title, *target_user, *members_json, *role; /* NULL = absent */
         bool admin, flag;
         int64_t before, after;
         uint32_t limit;
@@ -38,7 +38,8 @@ static void chat_call_free(struct rest_call *rest)
         free(cc);
 }
 
-static struct chat_call *chat_call_new(void (*operation)(struct call *c), const struct identity *id, struct slice conversation_id)
+static struct chat_call *chat_call_new(
+        void (*operation)(struct call *c), const struct identity *id, struct slice conversation_id)
 {
         struct chat_call *cc = xcalloc(1, sizeof(*cc));
         rest_init(&cc->rest, chat_call_free);
@@ -61,7 +62,8 @@ static char *move_text(char **from)
 static void start(struct mail *m)
 {
         struct chat_call *cc = container_of(m, struct chat_call, rest.mail);
-        struct call *c = call_new(cc->gw, NULL, slice_str(cc->user), slice_str(cc->conversation_id), -1);
+        struct call *c =
+                call_new(cc->gw, NULL, slice_str(cc->user), slice_str(cc->conversation_id), -1);
         c->rest = &cc->rest;
         c->admin = cc->admin;
         c->ask.before = cc->before;
@@ -79,7 +81,9 @@ static void start(struct mail *m)
 
 static void run_and_reply(struct app *app, struct http_request *rq, struct chat_call *cc)
 {
-        uint32_t shard = hash_murmur2(slice_str(cc->conversation_id[0] ? cc->conversation_id : cc->user)) % app->shard_count;
+        uint32_t shard =
+                hash_murmur2(slice_str(cc->conversation_id[0] ? cc->conversation_id : cc->user)) %
+                app->shard_count;
         cc->gw = app->gateways[shard];
         rest_ask(&cc->rest, shard_mailbox(app->shards[shard]), start, REST_WAIT_MS, rq);
 }
@@ -95,7 +99,8 @@ static bool identify(struct app *app, struct http_request *rq, struct identity *
                 return true;
         }
         enum auth_failure why;
-        if (auth_verify(app->auth, auth_bearer(http_header(rq, "Authorization")), clock_wall_ms(), ret, &why) == 0) {
+        if (auth_verify(app->auth, auth_bearer(http_header(rq, "Authorization")), clock_wall_ms(),
+                    ret, &why) == 0) {
                 if (!ret->stream_only)
                         return true;
                 identity_done(ret);
@@ -206,11 +211,13 @@ static void post_conversation(void *arg, struct http_request *rq)
         char drawn[UUID_TEXT];
         uuid_v7(clock_wall_ms(), drawn);
         char *given = arg_field_text(body, "id");
-        bool valid = given ? event_conversation_id_valid(slice_str(given)) : !arg_field(body, "id", &raw);
+        bool valid = given ? event_conversation_id_valid(slice_str(given))
+                           : !arg_field(body, "id", &raw);
         if (!valid) {
                 refuse(rq, ERR_INVALID, "id has to be 1 to 128 of [A-Za-z0-9._~-]");
         } else {
-                struct chat_call *cc = chat_call_new(op_conversation_create, &id, slice_str(given ? given : drawn));
+                struct chat_call *cc = chat_call_new(
+                        op_conversation_create, &id, slice_str(given ? given : drawn));
                 if (fill_creation(rq, body, cc)) {
                         run_and_reply(app, rq, cc);
                 } else {
@@ -229,7 +236,8 @@ static void get_messages(void *arg, struct http_request *rq)
         if (!identify(app, rq, &id))
                 return;
         int64_t before = -1, after = -1, limit = 50;
-        if (conversation_of(rq, &conversation) && query_int(rq, "before", &before) && query_int(rq, "after", &after) && query_int(rq, "limit", &limit)) {
+        if (conversation_of(rq, &conversation) && query_int(rq, "before", &before) &&
+                query_int(rq, "after", &after) && query_int(rq, "limit", &limit)) {
                 if (limit < 1 || limit > HISTORY_LIMIT_MAX) {
                         refuse(rq, ERR_INVALID, "limit has to be 1 to 200");
                 } else {

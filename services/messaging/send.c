@@ -15,7 +15,8 @@ static void answer_sent(struct call *c, int64_t seq, int64_t created_ms)
         char iso[CLOCK_ISO_TEXT];
         clock_iso(created_ms, iso);
         struct buf fields = BUF_EMPTY;
-        buf_printf(&fields, "\"message\":{\"id\":\"%s\",\"seq\":%lld,\"createdAt\":\"%s\"}", c->message_id, (long long)seq, iso);
+        buf_printf(&fields, "\"message\":{\"id\":\"%s\",\"seq\":%lld,\"createdAt\":\"%s\"}",
+                c->message_id, (long long)seq, iso);
         call_ok(c, buf_slice(&fields));
         buf_done(&fields);
 }
@@ -30,7 +31,8 @@ static void message_passed(struct fanout_wait *w, int64_t original)
         struct call *c = container_of(w, struct call, wait);
         int64_t offset = original >= 0 ? original : c->send.offset;
         int64_t created = c->send.timestamp_ms > 0 ? c->send.timestamp_ms : clock_wall_ms();
-        const struct record *r = fanout_newest(c->gw->fanout, TOPIC_EVENTS, slice_str(c->conversation_id));
+        const struct record *r =
+                fanout_newest(c->gw->fanout, TOPIC_EVENTS, slice_str(c->conversation_id));
         for (; r && r->offset >= offset; r = fanout_prev(c->gw->fanout, r))
                 if (r->offset == offset)
                         created = r->timestamp_ms;
@@ -49,12 +51,14 @@ static void message_produced(struct call *c, enum bus_outcome outcome)
         }
         c->waiting = true;
         c->wait.passed = message_passed;
-        fanout_wait_passed(c->gw->fanout, TOPIC_EVENTS, (uint16_t)c->send.partition, c->send.offset, &c->wait);
+        fanout_wait_passed(
+                c->gw->fanout, TOPIC_EVENTS, (uint16_t)c->send.partition, c->send.offset, &c->wait);
 }
 
 static void produce_message(struct call *c)
 {
-        if (call_produce(c, "chat.events", EVENT_MESSAGE_CREATED, slice_str(c->message_id), slice_str(c->conversation_id), message_produced))
+        if (call_produce(c, "chat.events", EVENT_MESSAGE_CREATED, slice_str(c->message_id),
+                    slice_str(c->conversation_id), message_produced))
                 call_leave_lane(c);
 }
 
@@ -65,9 +69,11 @@ static void looked_up(void *arg, int err, const struct feed_rows *rows)
         struct call *c = arg;
         c->query = NULL;
         if (err < 0)
-                call_fail(c, ERR_UNAVAILABLE, "whether this clientId was stored before cannot be read now");
+                call_fail(c, ERR_UNAVAILABLE,
+                        "whether this clientId was stored before cannot be read now");
         else if (rows->rows == 1)
-                answer_sent(c, strtoll(rows->values[0], NULL, 10), strtoll(rows->values[1], NULL, 10));
+                answer_sent(
+                        c, strtoll(rows->values[0], NULL, 10), strtoll(rows->values[1], NULL, 10));
         else
                 produce_message(c);
 }
@@ -75,7 +81,8 @@ static void looked_up(void *arg, int err, const struct feed_rows *rows)
 static bool before_window(const struct call *c)
 {
         int64_t window = (int64_t)c->gw->app->feed_settings.dedupe_window_ms;
-        return c->ask.client_id && c->ask.sent_at_ms >= 0 && c->ask.sent_at_ms < clock_wall_ms() - window;
+        return c->ask.client_id && c->ask.sent_at_ms >= 0 &&
+               c->ask.sent_at_ms < clock_wall_ms() - window;
 }
 
 static void look_up_now(void *arg, int err)
@@ -86,21 +93,26 @@ static void look_up_now(void *arg, int err)
                 call_fail(c, ERR_UNAVAILABLE, "the log's end cannot be read now");
                 return;
         }
-        const struct record *r = fanout_newest(c->gw->fanout, TOPIC_EVENTS, slice_str(c->conversation_id));
+        const struct record *r =
+                fanout_newest(c->gw->fanout, TOPIC_EVENTS, slice_str(c->conversation_id));
         for (; r; r = fanout_prev(c->gw->fanout, r)) {
                 if (!slice_is(record_id(r), c->message_id))
                         continue;
-                answer_sent(c, seq_of(c, r->flags & RECORD_DUPLICATE ? r->original_offset : r->offset), r->timestamp_ms);
+                answer_sent(c,
+                        seq_of(c, r->flags & RECORD_DUPLICATE ? r->original_offset : r->offset),
+                        r->timestamp_ms);
                 return;
         }
         const char *params[] = {c->message_id};
-        c->query = feed_query(c->gw->feed, TOPIC_EVENTS, slice_str(c->conversation_id), &messaging_sql[MESSAGING_SQL_MESSAGE_BY_ID], params, 1, looked_up, c);
+        c->query = feed_query(c->gw->feed, TOPIC_EVENTS, slice_str(c->conversation_id),
+                &messaging_sql[MESSAGING_SQL_MESSAGE_BY_ID], params, 1, looked_up, c);
 }
 
 static void send_authorized(struct call *c)
 {
         if (before_window(c))
-                c->barrier = feed_barrier(c->gw->feed, TOPIC_EVENTS, slice_str(c->conversation_id), 2000, look_up_now, c);
+                c->barrier = feed_barrier(c->gw->feed, TOPIC_EVENTS, slice_str(c->conversation_id),
+                        2000, look_up_now, c);
         else
                 produce_message(c);
 }
@@ -109,8 +121,11 @@ void op_send(struct call *c)
 {
         struct event e;
         struct event_error err;
-        event_message_id(slice_str(c->conversation_id), slice_str(c->user), slice_str(c->ask.client_id), clock_wall_ms(), c->message_id);
-        if (event_parse(SLICE_LIT("chat.events"), SLICE_LIT("tern.message.created"), slice_str(c->message_id), slice_str(c->conversation_id), buf_slice(&c->ask.data), &e, &err) < 0) {
+        event_message_id(slice_str(c->conversation_id), slice_str(c->user),
+                slice_str(c->ask.client_id), clock_wall_ms(), c->message_id);
+        if (event_parse(SLICE_LIT("chat.events"), SLICE_LIT("tern.message.created"),
+                    slice_str(c->message_id), slice_str(c->conversation_id),
+                    buf_slice(&c->ask.data), &e, &err) < 0) {
                 call_fail_event(c, &err);
                 return;
         }
@@ -122,12 +137,16 @@ void op_send(struct call *c)
 
 static void typing_authorized(struct call *c)
 {
-        struct event e = {.type = EVENT_TYPING, .conversation_id = c->conversation_id, .user_id = c->user, .is_typing = c->ask.flag};
+        struct event e = {.type = EVENT_TYPING,
+                .conversation_id = c->conversation_id,
+                .user_id = c->user,
+                .is_typing = c->ask.flag};
         struct buf value = BUF_EMPTY;
         event_encode(&e, &value);
         char id[UUID_TEXT];
         uuid_v7(clock_wall_ms(), id);
-        (void)!gateway_produce(c->gw, "chat.signals", EVENT_TYPING, slice_str(id), slice_str(c->conversation_id), buf_slice(&value), NULL);
+        (void)!gateway_produce(c->gw, "chat.signals", EVENT_TYPING, slice_str(id),
+                slice_str(c->conversation_id), buf_slice(&value), NULL);
         buf_done(&value);
         call_ok(c, SLICE_NONE);
 }
@@ -149,13 +168,17 @@ static void read_produced(struct call *c, enum bus_outcome outcome)
 
 static void read_authorized(struct call *c)
 {
-        struct event e = {.type = EVENT_RECEIPT_READ, .conversation_id = c->conversation_id, .user_id = c->user, .seq = c->ask.seq};
+        struct event e = {.type = EVENT_RECEIPT_READ,
+                .conversation_id = c->conversation_id,
+                .user_id = c->user,
+                .seq = c->ask.seq};
         event_encode(&e, &c->ask.data);
         struct buf key = BUF_EMPTY;
         event_key(&e, &key);
         char id[UUID_TEXT];
         uuid_v7(clock_wall_ms(), id);
-        call_produce(c, "chat.receipts", EVENT_RECEIPT_READ, slice_str(id), buf_slice(&key), read_produced);
+        call_produce(c, "chat.receipts", EVENT_RECEIPT_READ, slice_str(id), buf_slice(&key),
+                read_produced);
         buf_done(&key);
 }
 

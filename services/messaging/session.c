@@ -59,7 +59,9 @@ void session_adopt(struct session *s, struct slice user)
         list_push_back(&s->user->sessions, &s->in_user);
         char key[160];
         int n = snprintf(key, sizeof(key), "user:%.*s", SLICE_ARG(user));
-        struct subscription *sn = subscriber_join(s->gw->fanout, &s->sub, TOPIC_EVENTS, slice_of(key, (size_t)n), session_position_seq(s->gw, slice_of(key, (size_t)n)), false);
+        struct subscription *sn =
+                subscriber_join(s->gw->fanout, &s->sub, TOPIC_EVENTS, slice_of(key, (size_t)n),
+                        session_position_seq(s->gw, slice_of(key, (size_t)n)), false);
         CHECK(sn);
 }
 
@@ -79,7 +81,8 @@ static void refuse(struct sio_socket *so, enum error_code code, const char *mess
 }
 
 /* Who is it? 0, or -1 after the refusal was sent. */
-static int identify(struct session *s, struct slice payload, const struct sio_handshake *hs, struct identity *ret)
+static int identify(struct session *s, struct slice payload, const struct sio_handshake *hs,
+        struct identity *ret)
 {
         struct app *app = s->gw->app;
         if (auth_off(app->auth)) {
@@ -124,7 +127,8 @@ static void arm_expiry(struct session *s, const struct identity *id)
         shard_timer_set(s->gw->shard, &s->expiry, left > 1000 ? left : 1000);
 }
 
-void session_connect(void *app, struct sio_socket *so, struct slice nsp, struct slice payload, const struct sio_handshake *hs)
+void session_connect(void *app, struct sio_socket *so, struct slice nsp, struct slice payload,
+        const struct sio_handshake *hs)
 {
         UNUSED(nsp);
         struct gateway *gw = app;
@@ -150,7 +154,8 @@ void session_connect(void *app, struct sio_socket *so, struct slice nsp, struct 
                 arg_bool(raw, &recovery);
         char *pid = arg_field_text(payload, "pid"), *offset = arg_field_text(payload, "offset");
         if (recovery && pid && pid[0]) {
-                restore_start(s, slice_str(id.sub), slice_str(pid), slice_str(offset ? offset : ""));
+                restore_start(
+                        s, slice_str(id.sub), slice_str(pid), slice_str(offset ? offset : ""));
         } else {
                 session_adopt(s, slice_str(id.sub));
                 session_start_fresh(s, recovery);
@@ -202,7 +207,8 @@ static void leave_rooms(struct session *s)
         struct gateway *gw = s->gw;
         /* Names first: leaving unlinks what is walked. */
         while (!list_empty(&s->sub.rooms)) {
-                struct subscription *sn = list_entry(list_first(&s->sub.rooms), struct subscription, in_sub);
+                struct subscription *sn =
+                        list_entry(list_first(&s->sub.rooms), struct subscription, in_sub);
                 char *key = slice_dup(subscription_key(sn));
                 subscriber_leave(gw->fanout, sn);
                 room_unfollowed(gw, slice_str(key));
@@ -225,8 +231,8 @@ void session_closed(void *app, struct sio_socket *so, enum sio_close_reason reas
         events_drop_deferred(s);
         shard_timer_stop(gw->shard, &s->expiry);
         if (s->log) {
-                bool goodbye = reason == SIO_CLOSE_CLIENT_DISCONNECT || reason == SIO_CLOSE_SERVER_DISCONNECT ||
-                               reason == SIO_CLOSE_KICK;
+                bool goodbye = reason == SIO_CLOSE_CLIENT_DISCONNECT ||
+                               reason == SIO_CLOSE_SERVER_DISCONNECT || reason == SIO_CLOSE_KICK;
                 session_log_release(s->log, goodbye && !fenced);
                 s->log = NULL;
         }
@@ -266,7 +272,8 @@ void session_send_cursor(struct session *s)
         struct slice cursor = subscriber_cursor(s->gw->fanout, &s->sub, gateway_now(s->gw));
         if (cursor.n == 0)
                 return;
-        struct msg *m = sio_frame(sio_nsp(session_socket(s)), SLICE_LIT("cursor"), SLICE_NONE, cursor, NULL, 0);
+        struct msg *m = sio_frame(
+                sio_nsp(session_socket(s)), SLICE_LIT("cursor"), SLICE_NONE, cursor, NULL, 0);
         m->flags = MSG_VOLATILE;
         if (sio_push(session_socket(s), m, false) == 0)
                 sio_flush(session_socket(s));
@@ -281,6 +288,7 @@ void session_refresh(struct session *s, int64_t now_ms)
         int64_t tail_ms = gw->app->feed_settings.tail_fill_ms;
         if (now_ms - s->log->written_ms > tail_ms / REFRESH_PARTS || s->log->unrecoverable)
                 session_log_write(s, NULL);
-        if (s->sub.variant == VARIANT_CURSOR && subscriber_stale(gw->fanout, &s->sub, tail_ms, now_ms))
+        if (s->sub.variant == VARIANT_CURSOR &&
+                subscriber_stale(gw->fanout, &s->sub, tail_ms, now_ms))
                 session_send_cursor(s);
 }

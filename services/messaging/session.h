@@ -19,8 +19,8 @@
 
 #include "realtime/socketio_server.h"
 
-#define SID_TEXT 21      /* 20 characters and a NUL */
-#define PID_TEXT 25      /* 24 characters and a NUL */
+#define SID_TEXT 21 /* 20 characters and a NUL */
+#define PID_TEXT 25 /* 24 characters and a NUL */
 #define PID_HASH_BYTES 32
 #define PID_HEX_TEXT 65
 #define OWNER_TEXT 80
@@ -42,7 +42,8 @@ struct session_wait {
 };
 
 struct session_log {
-        struct session *session;  /* borrowed; NULL once the socket is gone and a write is still under way */
+        struct session *
+                session; /* borrowed; NULL once the socket is gone and a write is still under way */
         uint8_t pid_hash[PID_HASH_BYTES];
         char sid[SID_TEXT];
         char owner[OWNER_TEXT]; /* instance and a nonce: who holds this gen */
@@ -58,21 +59,21 @@ struct restore;
 
 struct session {
         struct subscriber sub;
-        struct gateway *gw;       /* borrowed */
-        struct user *user;        /* shared by the user's sessions; NULL until accepted */
-        struct session_log *log;  /* owned; NULL without recovery */
-        struct restore *restore;  /* owned while under way */
+        struct gateway *gw;      /* borrowed */
+        struct user *user;       /* shared by the user's sessions; NULL until accepted */
+        struct session_log *log; /* owned; NULL without recovery */
+        struct restore *restore; /* owned while under way */
         struct list in_user, in_gateway;
-        struct list calls;        /* struct call.in_session */
-        struct list deferred;     /* struct deferred_event, in order */
+        struct list calls;    /* struct call.in_session */
+        struct list deferred; /* struct deferred_event, in order */
         struct shard_timer expiry;
-        int64_t issued_ms;        /* of the token; wall */
+        int64_t issued_ms; /* of the token; wall */
         uint32_t deferred_count, call_count;
         uint32_t room_count;
-        uint32_t tokens;          /* rate: events left in this second */
+        uint32_t tokens; /* rate: events left in this second */
         int64_t tokens_ms;
         enum session_state state;
-        bool admin;               /* token has the scope admin */
+        bool admin; /* token has the scope admin */
         bool running_deferred;
 };
 
@@ -83,7 +84,8 @@ static inline struct sio_socket *session_socket(struct session *s)
 struct slice session_user(const struct session *s);
 
 /* sio_ops.connect and .closed. */
-void session_connect(void *app, struct sio_socket *so, struct slice nsp, struct slice payload, const struct sio_handshake *hs);
+void session_connect(void *app, struct sio_socket *so, struct slice nsp, struct slice payload,
+        const struct sio_handshake *hs);
 void session_closed(void *app, struct sio_socket *so, enum sio_close_reason reason);
 /* sio_ops.drained and .dropped: the outbox has room again; events were dropped at its bound. */
 void session_drained(void *app, struct sio_socket *so);
@@ -102,7 +104,8 @@ void session_refresh(struct session *s, int64_t now_ms);
 void session_send_cursor(struct session *s);
 
 /* ---- session_record.c ---- */
-struct session_log *session_log_new(struct session *s, const uint8_t hash[PID_HASH_BYTES], const char *sid, int64_t gen, const char *owner);
+struct session_log *session_log_new(struct session *s, const uint8_t hash[PID_HASH_BYTES],
+        const char *sid, int64_t gen, const char *owner);
 /* A name for a stay that no other stay has, on any gateway. */
 void session_draw_owner(const struct gateway *gw, char ret[OWNER_TEXT]);
 /* The socket is gone; closed: the client said goodbye, so nobody may restore it. */

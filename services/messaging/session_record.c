@@ -62,7 +62,8 @@ static void log_free_if_idle(struct session_log *l)
 
 static void due(struct shard *sh, struct shard_timer *t);
 
-struct session_log *session_log_new(struct session *s, const uint8_t hash[PID_HASH_BYTES], const char *sid, int64_t gen, const char *owner)
+struct session_log *session_log_new(struct session *s, const uint8_t hash[PID_HASH_BYTES],
+        const char *sid, int64_t gen, const char *owner)
 {
         struct session_log *l = xcalloc(1, sizeof(*l));
         l->session = s;
@@ -91,7 +92,8 @@ static void encode(const struct session *s, bool closed, struct buf *out)
                         break;
                 if (rooms.n > 1)
                         buf_add_char(&rooms, ',');
-                buf_printf(&rooms, "{\"id\":\"%.*s\",\"from\":%lld}", SLICE_ARG(key), (long long)sn->from_seq);
+                buf_printf(&rooms, "{\"id\":\"%.*s\",\"from\":%lld}", SLICE_ARG(key),
+                        (long long)sn->from_seq);
         }
         buf_add_char(&rooms, ']');
         struct event e = {
@@ -115,7 +117,8 @@ static int send_record(struct session *s, bool closed, struct bus_send *send)
         uuid_v7(0, id);
         struct buf value = BUF_EMPTY;
         encode(s, closed, &value);
-        int r = gateway_produce(gw, "chat.sessions", EVENT_SESSION, slice_str(id), slice_str(key), buf_slice(&value), send);
+        int r = gateway_produce(gw, "chat.sessions", EVENT_SESSION, slice_str(id), slice_str(key),
+                buf_slice(&value), send);
         buf_done(&value);
         return r;
 }
@@ -213,7 +216,8 @@ void session_log_write(struct session *s, struct session_wait *w)
                 shard_timer_stop(s->gw->shard, &l->timer);
                 write_now(s);
         } else if (l->timer.due_ms == 0) {
-                shard_timer_set(s->gw->shard, &l->timer, first_without_join ? RECORD_INTERVAL_MS : RECORD_INTERVAL_MS - since);
+                shard_timer_set(s->gw->shard, &l->timer,
+                        first_without_join ? RECORD_INTERVAL_MS : RECORD_INTERVAL_MS - since);
         }
 }
 
@@ -263,7 +267,8 @@ void session_record_seen(struct gateway *gw, const struct record *r)
                 return;
         struct event e;
         struct event_error err;
-        if (event_parse(SLICE_LIT("chat.sessions"), record_type(r), record_id(r), record_key(r), record_value(r), &e, &err) < 0)
+        if (event_parse(SLICE_LIT("chat.sessions"), record_type(r), record_id(r), record_key(r),
+                    record_value(r), &e, &err) < 0)
                 return;
         if (e.gen > s->log->gen) {
                 s->state = SESSION_FENCED;

@@ -33,7 +33,8 @@ void access_record(struct gateway *gw, const struct record *r)
 {
         struct event e;
         struct event_error err;
-        if (event_parse(SLICE_LIT("access"), record_type(r), record_id(r), record_key(r), record_value(r), &e, &err) < 0)
+        if (event_parse(SLICE_LIT("access"), record_type(r), record_id(r), record_key(r),
+                    record_value(r), &e, &err) < 0)
                 return;
         if (e.type == EVENT_REVOKED && event_key_fits(&e, record_key(r))) {
                 struct revocation *v = map_get(&gw->revoked, slice_str(e.user_id));
@@ -54,7 +55,8 @@ void control_record(struct gateway *gw, const struct record *r)
 {
         struct event e;
         struct event_error err;
-        if (event_parse(SLICE_LIT("control"), record_type(r), record_id(r), record_key(r), record_value(r), &e, &err) < 0)
+        if (event_parse(SLICE_LIT("control"), record_type(r), record_id(r), record_key(r),
+                    record_value(r), &e, &err) < 0)
                 return;
         if (e.type == EVENT_KICK && event_key_fits(&e, record_key(r)))
                 drop_user(gw, e.user_id, INT64_MAX);

@@ -73,6 +73,7 @@ void asks_expire(struct gateway *gw, int64_t now_ms)
                 struct ask *a = list_entry(it, struct ask, in_gateway);
                 if (a->deadline_ms > now_ms)
                         return;
-                ask_fail(a, a->sending ? ERR_UNKNOWN : ERR_UNAVAILABLE, "no answer from what is needed in time");
+                ask_fail(a, a->sending ? ERR_UNKNOWN : ERR_UNAVAILABLE,
+                        "no answer from what is needed in time");
         }
 }

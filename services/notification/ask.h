@@ -19,8 +19,8 @@ struct ask {
         struct list in_gateway;
         struct gateway *gw;
         void (*operation)(struct ask *a);
-        char *user;    /* owned */
-        char *id;      /* owned; of one notification, or NULL */
+        char *user;          /* owned */
+        char *id;            /* owned; of one notification, or NULL */
         int64_t before, seq; /* -1 = absent */
         uint32_t limit;
         bool unread_only;

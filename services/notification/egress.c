@@ -22,7 +22,8 @@ static void forget_current(struct gateway *gw)
 static void skip(struct gateway *gw, const char *why, bool own)
 {
         if (!own)
-                metrics_add(gw->app->metrics, M_records_skipped, (unsigned)metrics_label(M_records_skipped, why), 1);
+                metrics_add(gw->app->metrics, M_records_skipped,
+                        (unsigned)metrics_label(M_records_skipped, why), 1);
 }
 
 static void on_room_record(void *app, const struct record *r, bool own)
@@ -31,7 +32,8 @@ static void on_room_record(void *app, const struct record *r, bool own)
         struct event_error err;
         forget_current(gw);
         gw->current_of = r;
-        if (event_parse(slice_str(topic_name(r)), record_type(r), record_id(r), record_key(r), record_value(r), &gw->current, &err) < 0) {
+        if (event_parse(slice_str(topic_name(r)), record_type(r), record_id(r), record_key(r),
+                    record_value(r), &gw->current, &err) < 0) {
                 skip(gw, "invalid", own);
                 return;
         }
@@ -51,7 +53,8 @@ static struct slice event_name(const struct event *e)
         return SLICE_NONE; /* a default message event */
 }
 
-static struct msg *on_frame(void *app, const struct record *r, unsigned variant, struct slice cursor, bool own)
+static struct msg *on_frame(
+        void *app, const struct record *r, unsigned variant, struct slice cursor, bool own)
 {
         struct gateway *gw = app;
         if (!gw->current_ok || gw->current_of != r)
@@ -64,17 +67,20 @@ static struct msg *on_frame(void *app, const struct record *r, unsigned variant,
         buf_done(&json);
         m->timestamp_ms = r->timestamp_ms;
         if (!own && r->timestamp_ms > 0)
-                metrics_observe(gw->app->metrics, M_publish_latency, 0, (clock_wall_ms() - r->timestamp_ms) * 1000000);
+                metrics_observe(gw->app->metrics, M_publish_latency, 0,
+                        (clock_wall_ms() - r->timestamp_ms) * 1000000);
         return m;
 }
 
-static size_t on_cursor(void *app, const struct subscriber *sub, const uint32_t *epochs, const int64_t *offsets, char *dst)
+static size_t on_cursor(void *app, const struct subscriber *sub, const uint32_t *epochs,
+        const int64_t *offsets, char *dst)
 {
         UNUSED(sub);
         struct gateway *gw = app;
         size_t n = fanout_slot_count(gw->fanout) * sizeof(*offsets);
         CHECK(sizeof(struct raw_cursor) + n <= FANOUT_CURSOR_MAX);
-        struct raw_cursor head = {.epoch = {epochs[fanout_slot(gw->fanout, TOPIC_NOTIFICATIONS, 0)], epochs[fanout_slot(gw->fanout, TOPIC_BROADCASTS, 0)]}};
+        struct raw_cursor head = {.epoch = {epochs[fanout_slot(gw->fanout, TOPIC_NOTIFICATIONS, 0)],
+                                          epochs[fanout_slot(gw->fanout, TOPIC_BROADCASTS, 0)]}};
         memcpy(dst, &head, sizeof(head));
         memcpy(dst + sizeof(head), offsets, n);
         return sizeof(head) + n;
@@ -116,7 +122,8 @@ static void on_live(void *app, struct subscriber *sub, enum fanout_tier tier, in
         metrics_observe(gw->app->metrics, M_catchup_time, (unsigned)tier, took_ms * 1000000);
 }
 
-static void on_gap(void *app, struct subscriber *sub, int32_t slot, int64_t from_seq, int64_t to_seq)
+static void on_gap(
+        void *app, struct subscriber *sub, int32_t slot, int64_t from_seq, int64_t to_seq)
 {
         struct gateway *gw = app;
         struct stream *st = container_of(sub, struct stream, sub);

@@ -31,7 +31,8 @@ static int64_t raw_offset(struct slice raw, int32_t slot)
         return offset;
 }
 
-size_t gateway_sse_id(const struct gateway *gw, uint16_t partition, struct slice raw, char ret[SSE_ID_TEXT])
+size_t gateway_sse_id(
+        const struct gateway *gw, uint16_t partition, struct slice raw, char ret[SSE_ID_TEXT])
 {
         struct raw_cursor head;
         CHECK(raw.n >= sizeof(head));
@@ -43,7 +44,8 @@ size_t gateway_sse_id(const struct gateway *gw, uint16_t partition, struct slice
         return cursor_sse_encode(head.epoch, offset, ret);
 }
 
-int gateway_produce(struct app *app, const char *topic, enum event_type type, struct slice id, struct slice key, struct slice value, struct bus_send *send)
+int gateway_produce(struct app *app, const char *topic, enum event_type type, struct slice id,
+        struct slice key, struct slice value, struct bus_send *send)
 {
         char iso[CLOCK_ISO_TEXT], source[96];
         clock_iso(clock_wall_ms(), iso);
@@ -71,7 +73,8 @@ static void sweep_streams(struct gateway *gw, int64_t now)
 {
         for (unsigned i = 0; i < SWEEP_STREAMS; i++) {
                 if (!gw->sweep_at || gw->sweep_at == &gw->streams) {
-                        if (now - gw->refreshed_ms < (int64_t)gw->app->feed_settings.tail_fill_ms / 16)
+                        if (now - gw->refreshed_ms <
+                                (int64_t)gw->app->feed_settings.tail_fill_ms / 16)
                                 return;
                         gw->refreshed_ms = now;
                         gw->sweep_at = list_first(&gw->streams);

@@ -40,7 +40,8 @@ struct gateway {
         int64_t refreshed_ms;
 };
 
-MUST_CHECK int gateway_new(struct app *app, unsigned index, struct shard *shard, struct gateway **ret);
+MUST_CHECK int gateway_new(
+        struct app *app, unsigned index, struct shard *shard, struct gateway **ret);
 struct gateway *gateway_free(struct gateway *gw);
 static inline int64_t gateway_now(const struct gateway *gw)
 {
@@ -51,7 +52,8 @@ unsigned gateway_shard_of(const struct app *app, struct slice user);
 uint16_t gateway_partition_of(const struct app *app, struct slice user);
 
 /* The SSE id of a raw cursor (see above) for a user's partition. */
-size_t gateway_sse_id(const struct gateway *gw, uint16_t partition, struct slice raw, char ret[SSE_ID_TEXT]);
+size_t gateway_sse_id(
+        const struct gateway *gw, uint16_t partition, struct slice raw, char ret[SSE_ID_TEXT]);
 
 /* What the fan-out core carries as cursor text: the epochs of the two topics and the next offsets by slot. */
 struct raw_cursor {
@@ -60,8 +62,8 @@ struct raw_cursor {
 };
 
 /* A record outside of any question; send may be NULL. 0, -ENOBUFS or -EMSGSIZE. Any thread. */
-MUST_CHECK int gateway_produce(struct app *app, const char *topic, enum event_type type, struct slice id, struct slice key,
-        struct slice value, struct bus_send *send);
+MUST_CHECK int gateway_produce(struct app *app, const char *topic, enum event_type type,
+        struct slice id, struct slice key, struct slice value, struct bus_send *send);
 
 extern const struct fanout_ops egress_ops; /* egress.c */
 

@@ -34,28 +34,42 @@ static const struct config_row notification_rows[] = {
 
 static void groups(struct app *app, struct config_group ret[GROUPS])
 {
-        ret[0] = (struct config_group){"Notification gateway", notification_rows, ARRAY_LEN(notification_rows), &app->settings};
-        ret[1] = (struct config_group){"Authentication", auth_settings_rows, auth_settings_count, &app->auth_settings};
-        ret[2] = (struct config_group){"Kafka", bus_settings_rows, bus_settings_count, &app->bus_settings};
-        ret[3] = (struct config_group){"The log's tail", feed_settings_rows, feed_settings_count, &app->feed_settings};
-        ret[4] = (struct config_group){"HTTP", http_settings_rows, http_settings_count, &app->http_settings};
-        ret[5] = (struct config_group){"Postgres", store_settings_rows, store_settings_count, &app->store_settings};
+        ret[0] = (struct config_group){"Notification gateway", notification_rows,
+                ARRAY_LEN(notification_rows), &app->settings};
+        ret[1] = (struct config_group){
+                "Authentication", auth_settings_rows, auth_settings_count, &app->auth_settings};
+        ret[2] = (struct config_group){
+                "Kafka", bus_settings_rows, bus_settings_count, &app->bus_settings};
+        ret[3] = (struct config_group){
+                "The log's tail", feed_settings_rows, feed_settings_count, &app->feed_settings};
+        ret[4] = (struct config_group){
+                "HTTP", http_settings_rows, http_settings_count, &app->http_settings};
+        ret[5] = (struct config_group){
+                "Postgres", store_settings_rows, store_settings_count, &app->store_settings};
 }
 
 /* ---- settings ---- */
 
 static bool is_loopback(const char *address)
 {
-        return strncmp(address, "127.", 4) == 0 || strcmp(address, "::1") == 0 || strcmp(address, "localhost") == 0;
+        return strncmp(address, "127.", 4) == 0 || strcmp(address, "::1") == 0 ||
+               strcmp(address, "localhost") == 0;
 }
 
 /* What no single row can judge. Appends a line for each fault. */
 static void check_together(struct app *app, struct buf *faults)
 {
-        if (strcmp(app->auth_settings.auth, "off") == 0 && (!is_loopback(app->settings.bind) || !is_loopback(app->settings.ops_bind)))
-                buf_printf(faults, "TERN_AUTH=off needs TERN_BIND and TERN_OPS_BIND on a loopback address, they are %s and %s\n", app->settings.bind, app->settings.ops_bind);
+        if (strcmp(app->auth_settings.auth, "off") == 0 &&
+                (!is_loopback(app->settings.bind) || !is_loopback(app->settings.ops_bind)))
+                buf_printf(faults,
+                        "TERN_AUTH=off needs TERN_BIND and TERN_OPS_BIND on a loopback address, "
+                        "they are %s and %s\n",
+                        app->settings.bind, app->settings.ops_bind);
         if (app->settings.catchup_bytes_max >= app->settings.outbox_bytes_max)
-                buf_printf(faults, "TERN_CATCHUP_BYTES_MAX is %u, it has to be below TERN_OUTBOX_BYTES_MAX (%u)\n", app->settings.catchup_bytes_max, app->settings.outbox_bytes_max);
+                buf_printf(faults,
+                        "TERN_CATCHUP_BYTES_MAX is %u, it has to be below TERN_OUTBOX_BYTES_MAX "
+                        "(%u)\n",
+                        app->settings.catchup_bytes_max, app->settings.outbox_bytes_max);
 }
 
 static enum log_level level_of(const char *text)
@@ -78,7 +92,10 @@ static int arguments(int argc, char **argv, struct app *app, struct config_resul
                 printf("tern-notification " TERN_VERSION "\n");
                 code = 0;
         } else if (argc > 1 && strcmp(argv[1], "--help") == 0) {
-                buf_add_str(&out, "tern-notification: the Server-Sent Events notification gateway.\n\nusage: tern-notification [--help|--version|--print-settings]\n\nSettings come from the environment:\n\n");
+                buf_add_str(&out,
+                        "tern-notification: the Server-Sent Events notification gateway.\n\nusage: "
+                        "tern-notification [--help|--version|--print-settings]\n\nSettings come "
+                        "from the environment:\n\n");
                 config_help(all, GROUPS, &out);
                 fputs(buf_cstr(&out), stdout);
                 code = 0;
@@ -109,10 +126,31 @@ static int arguments(int argc, char **argv, struct app *app, struct config_resul
 /* ---- parts ---- */
 
 static const struct feed_topic feed_topics[TOPIC_COUNT] = {
-        [TOPIC_NOTIFICATIONS] = {.name = "notifications", .cursor = true, .rooms = true, .by_key = true, .dedupe = true, .foreign_check = true, .fill = true, .room_class = ROOMS_USERS, .event_table_topic = "notifications"},
-        [TOPIC_BROADCASTS] = {.name = "broadcasts", .cursor = true, .rooms = true, .by_key = true, .dedupe = true, .fill = true, .room_class = ROOMS_AUDIENCES, .event_table_topic = "broadcasts"},
-        [TOPIC_CONTROL] = {.name = "control", .all = true, .foreign_check = true, .room_class = ROOMS_NONE},
-        [TOPIC_ACCESS] = {.name = "access", .all = true, .from_start = true, .room_class = ROOMS_NONE},
+        [TOPIC_NOTIFICATIONS] = {.name = "notifications",
+                .cursor = true,
+                .rooms = true,
+                .by_key = true,
+                .dedupe = true,
+                .foreign_check = true,
+                .fill = true,
+                .room_class = ROOMS_USERS,
+                .event_table_topic = "notifications"},
+        [TOPIC_BROADCASTS] = {.name = "broadcasts",
+                .cursor = true,
+                .rooms = true,
+                .by_key = true,
+                .dedupe = true,
+                .fill = true,
+                .room_class = ROOMS_AUDIENCES,
+                .event_table_topic = "broadcasts"},
+        [TOPIC_CONTROL] = {.name = "control",
+                .all = true,
+                .foreign_check = true,
+                .room_class = ROOMS_NONE},
+        [TOPIC_ACCESS] = {.name = "access",
+                .all = true,
+                .from_start = true,
+                .room_class = ROOMS_NONE},
 };
 
 /* A part could not be made: one sentence, exit 1. */
@@ -127,10 +165,13 @@ static bool make_clients(struct app *app, const struct config_result *result)
         char fault[256];
         if (auth_new(&app->auth_settings, &app->auth, fault) < 0)
                 return failed("authentication", fault);
-        if (bus_new(&app->bus_settings, result->kafka, result->kafka_count, "tern-notification", app->metrics, &app->bus, fault) < 0)
+        if (bus_new(&app->bus_settings, result->kafka, result->kafka_count, "tern-notification",
+                    app->metrics, &app->bus, fault) < 0)
                 return failed("Kafka", fault);
-        const struct store_set sets[] = {{feed_sql, FEED_SQL_COUNT}, {notification_sql, NOTIFICATION_SQL_COUNT}};
-        if (store_new(&app->store_settings, sets, ARRAY_LEN(sets), app->metrics, &app->store, fault) < 0)
+        const struct store_set sets[] = {
+                {feed_sql, FEED_SQL_COUNT}, {notification_sql, NOTIFICATION_SQL_COUNT}};
+        if (store_new(&app->store_settings, sets, ARRAY_LEN(sets), app->metrics, &app->store,
+                    fault) < 0)
                 return failed("Postgres", fault);
         struct feed_options options = {
                 .settings = &app->feed_settings,
@@ -205,10 +246,14 @@ static bool make_servers(struct app *app, uint32_t *ret_port)
                 .outbox_bytes_max = s->outbox_bytes_max,
                 .catchup_bytes_max = s->catchup_bytes_max,
         };
-        int r = es_server_new(&eo, &stream_ops, app->shards, (void *const *)app->gateways, app->shard_count, app->metrics, &app->es);
+        int r = es_server_new(&eo, &stream_ops, app->shards, (void *const *)app->gateways,
+                app->shard_count, app->metrics, &app->es);
         if (r < 0)
                 return failed("the event-stream server", strerror(-r));
-        struct http_options ho = {.settings = &app->http_settings, .metrics = app->metrics, .rest = rest_socket, .rest_arg = app};
+        struct http_options ho = {.settings = &app->http_settings,
+                .metrics = app->metrics,
+                .rest = rest_socket,
+                .rest_arg = app};
         r = http_server_new(&ho, &app->http);
         if (r < 0)
                 return failed("the HTTP server", strerror(-r));
@@ -248,7 +293,6 @@ static const char *not_ready(void *arg)
                 return "filling the tail";
         return atomic_load(&app->lifecycle.ready) ? NULL : "starting";
 }
-
 
 /* The public port opens only when the tail is filled. False when a signal came first. */
 static bool wait_until_ready(struct app *app)
@@ -297,7 +341,12 @@ static int run(struct app *app, const struct config_result *result)
         uint32_t port = 0, ops_port = 0;
         struct ops_server *ops = NULL;
         int code = 1;
-        struct ops_options oo = {.bind = app->settings.ops_bind, .port = app->settings.ops_port, .lifecycle = &app->lifecycle, .metrics = app->metrics, .not_ready = not_ready, .arg = app};
+        struct ops_options oo = {.bind = app->settings.ops_bind,
+                .port = app->settings.ops_port,
+                .lifecycle = &app->lifecycle,
+                .metrics = app->metrics,
+                .not_ready = not_ready,
+                .arg = app};
         if (!make_clients(app, result) || !make_shards(app, &st) || !make_servers(app, &port))
                 goto out;
         int r = ops_server_new(&oo, &ops, &ops_port);
@@ -325,7 +374,8 @@ static int run(struct app *app, const struct config_result *result)
                 goto out;
         }
         atomic_store(&app->lifecycle.ready, true);
-        log_info(app->log, "ready", F_STR("addr", app->settings.bind), F_INT("port", port), F_INT("ops_port", ops_port), F_INT("shards", app->shard_count));
+        log_info(app->log, "ready", F_STR("addr", app->settings.bind), F_INT("port", port),
+                F_INT("ops_port", ops_port), F_INT("shards", app->shard_count));
         lifecycle_wait(&app->lifecycle, -1);
         drain(app);
 out:
@@ -349,18 +399,22 @@ int main(int argc, char **argv)
         if (app.settings.instance[0])
                 snprintf(app.instance, sizeof(app.instance), "%s", app.settings.instance);
         else
-                snprintf(app.instance, sizeof(app.instance), "notification-%08x", (unsigned)random_u64());
-        app.log = log_new("notification", app.instance, level_of(app.settings.log_level), STDERR_FILENO);
+                snprintf(app.instance, sizeof(app.instance), "notification-%08x",
+                        (unsigned)random_u64());
+        app.log = log_new(
+                "notification", app.instance, level_of(app.settings.log_level), STDERR_FILENO);
         if (result.warnings.n)
                 log_warn(app.log, "settings_unknown", F_SLICE("text", buf_slice(&result.warnings)));
         app.metrics = metrics_new(METRICS_NOTIFICATION);
         metrics_set(app.metrics, M_build_info, 0, 1);
         long cores = sysconf(_SC_NPROCESSORS_ONLN);
-        app.shard_count = app.settings.shards ? app.settings.shards : (unsigned)(cores > 0 ? cores : 1);
+        app.shard_count =
+                app.settings.shards ? app.settings.shards : (unsigned)(cores > 0 ? cores : 1);
         app.shards = xcalloc(app.shard_count, sizeof(*app.shards));
         app.gateways = xcalloc(app.shard_count, sizeof(*app.gateways));
         if (strcmp(app.auth_settings.auth, "off") == 0)
-                log_warn(app.log, "auth_off", F_STR("text", "anybody may be anybody; for trying out only"));
+                log_warn(app.log, "auth_off",
+                        F_STR("text", "anybody may be anybody; for trying out only"));
         code = run(&app, &result);
         free(app.shards);
         free(app.gateways);

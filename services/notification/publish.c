@@ -111,7 +111,8 @@ static void draw_id(const char *given, const char *user, bool several, char ret[
         }
 }
 
-static struct publication *for_users(struct app *app, struct http_request *rq, struct slice list, const char *given)
+static struct publication *for_users(
+        struct app *app, struct http_request *rq, struct slice list, const char *given)
 {
         struct slice rest = list, v;
         size_t n = 0;
@@ -119,7 +120,9 @@ static struct publication *for_users(struct app *app, struct http_request *rq, s
                 n++;
         if (n == 0 || n > app->settings.users_max) {
                 char message[128];
-                snprintf(message, sizeof(message), "userIds has %zu entries, it has to have 1 to %u (TERN_PUBLISH_USERS_MAX)", n, app->settings.users_max);
+                snprintf(message, sizeof(message),
+                        "userIds has %zu entries, it has to have 1 to %u (TERN_PUBLISH_USERS_MAX)",
+                        n, app->settings.users_max);
                 refuse(rq, ERR_INVALID, message);
                 return NULL;
         }
@@ -171,11 +174,13 @@ static void copy_member(struct buf *out, struct slice body, const char *name)
         buf_add_slice(out, v);
 }
 
-static bool valid(struct http_request *rq, const char *topic, enum event_type type, const struct one *o, struct slice value)
+static bool valid(struct http_request *rq, const char *topic, enum event_type type,
+        const struct one *o, struct slice value)
 {
         struct event e;
         struct event_error err;
-        if (event_parse(slice_str(topic), slice_str(event_type_name(type)), slice_str(o->id), SLICE_NONE, value, &e, &err) == 0) {
+        if (event_parse(slice_str(topic), slice_str(event_type_name(type)), slice_str(o->id),
+                    SLICE_NONE, value, &e, &err) == 0) {
                 event_done(&e);
                 return true;
         }
@@ -186,7 +191,8 @@ static bool valid(struct http_request *rq, const char *topic, enum event_type ty
 static int produce_one(struct app *app, struct publication *p, struct one *o, const char *audience)
 {
         struct buf value = BUF_EMPTY;
-        buf_printf(&value, "{\"%s\":\"%s\"", o->user ? "userId" : "audience", o->user ? o->user : audience);
+        buf_printf(&value, "{\"%s\":\"%s\"", o->user ? "userId" : "audience",
+                o->user ? o->user : audience);
         buf_add_slice(&value, buf_slice(&p->data));
         buf_add_char(&value, '}');
         o->pub = p;
@@ -195,8 +201,10 @@ static int produce_one(struct app *app, struct publication *p, struct one *o, co
         p->refs++;
         p->waiting++;
         pthread_mutex_unlock(&p->lock);
-        int r = o->user ? gateway_produce(app, "notifications", EVENT_NOTIFICATION_CREATED, slice_str(o->id), slice_str(o->user), buf_slice(&value), &o->send)
-                        : gateway_produce(app, "broadcasts", EVENT_BROADCAST, slice_str(o->id), slice_str(audience), buf_slice(&value), &o->send);
+        int r = o->user ? gateway_produce(app, "notifications", EVENT_NOTIFICATION_CREATED,
+                                  slice_str(o->id), slice_str(o->user), buf_slice(&value), &o->send)
+                        : gateway_produce(app, "broadcasts", EVENT_BROADCAST, slice_str(o->id),
+                                  slice_str(audience), buf_slice(&value), &o->send);
         buf_done(&value);
         if (r < 0) {
                 o->send.outcome = BUS_BUSY;
@@ -235,17 +243,21 @@ static void reply(struct http_request *rq, const struct publication *p)
         buf_done(&json);
 }
 
-static void send_all(struct app *app, struct http_request *rq, struct publication *p, struct slice body, const char *audience)
+static void send_all(struct app *app, struct http_request *rq, struct publication *p,
+        struct slice body, const char *audience)
 {
         copy_member(&p->data, body, "type");
         copy_member(&p->data, body, "title");
         copy_member(&p->data, body, "body");
         copy_member(&p->data, body, "data");
         struct buf first = BUF_EMPTY;
-        buf_printf(&first, "{\"%s\":\"%s\"", audience ? "audience" : "userId", audience ? audience : p->ones[0].user);
+        buf_printf(&first, "{\"%s\":\"%s\"", audience ? "audience" : "userId",
+                audience ? audience : p->ones[0].user);
         buf_add_slice(&first, buf_slice(&p->data));
         buf_add_char(&first, '}');
-        bool ok = valid(rq, audience ? "broadcasts" : "notifications", audience ? EVENT_BROADCAST : EVENT_NOTIFICATION_CREATED, &p->ones[0], buf_slice(&first));
+        bool ok = valid(rq, audience ? "broadcasts" : "notifications",
+                audience ? EVENT_BROADCAST : EVENT_NOTIFICATION_CREATED, &p->ones[0],
+                buf_slice(&first));
         buf_done(&first);
         if (!ok)
                 return;
@@ -253,7 +265,8 @@ static void send_all(struct app *app, struct http_request *rq, struct publicatio
                 if (produce_one(app, p, &p->ones[i], audience) < 0)
                         break;
         if (!wait_for_reports(p) || p->worst == BUS_UNKNOWN)
-                refuse(rq, ERR_UNKNOWN, "it is not known whether Kafka persisted it, try again with the same id");
+                refuse(rq, ERR_UNKNOWN,
+                        "it is not known whether Kafka persisted it, try again with the same id");
         else if (p->worst == BUS_BUSY)
                 refuse(rq, ERR_BUSY, "the queue to Kafka is full, try again with the same id");
         else if (p->worst == BUS_FAILED)
@@ -265,7 +278,8 @@ static void send_all(struct app *app, struct http_request *rq, struct publicatio
 void publish(struct app *app, struct http_request *rq, struct slice body)
 {
         struct slice list;
-        char *user = text_member(body, "userId"), *topic = text_member(body, "topic"), *given = text_member(body, "id");
+        char *user = text_member(body, "userId"), *topic = text_member(body, "topic"),
+             *given = text_member(body, "id");
         bool many = json_member(body, "userIds", &list) && json_is_array(list);
         char audience[192];
         struct publication *p = NULL;
@@ -284,7 +298,8 @@ void publish(struct app *app, struct http_request *rq, struct slice body)
         else
                 p = for_topic(given);
         if (p) {
-                snprintf(audience, sizeof(audience), topic && strcmp(topic, "all") == 0 ? "%s" : "topic:%s", topic ? topic : "");
+                snprintf(audience, sizeof(audience),
+                        topic && strcmp(topic, "all") == 0 ? "%s" : "topic:%s", topic ? topic : "");
                 send_all(app, rq, p, body, topic ? audience : NULL);
                 unref(p);
         }

@@ -28,15 +28,18 @@ static struct tail_view tail_of(const struct ask *a, int64_t from_offset)
         const struct fanout *f = a->gw->fanout;
         struct tail_view v = {0};
         size_t most = 0;
-        for (const struct record *r = fanout_newest(f, TOPIC_NOTIFICATIONS, slice_str(a->user)); r && r->offset >= from_offset; r = fanout_prev(f, r))
+        for (const struct record *r = fanout_newest(f, TOPIC_NOTIFICATIONS, slice_str(a->user));
+                r && r->offset >= from_offset; r = fanout_prev(f, r))
                 most++;
         v.at = xcalloc(most, sizeof(*v.at));
         size_t at = most;
-        for (const struct record *r = fanout_newest(f, TOPIC_NOTIFICATIONS, slice_str(a->user)); r && r->offset >= from_offset; r = fanout_prev(f, r)) {
+        for (const struct record *r = fanout_newest(f, TOPIC_NOTIFICATIONS, slice_str(a->user));
+                r && r->offset >= from_offset; r = fanout_prev(f, r)) {
                 struct event_error err;
                 struct tail_event *t = &v.at[at - 1];
                 if (r->flags & (RECORD_DUPLICATE | RECORD_FOREIGN) ||
-                        event_parse(SLICE_LIT("notifications"), record_type(r), record_id(r), record_key(r), record_value(r), &t->e, &err) < 0)
+                        event_parse(SLICE_LIT("notifications"), record_type(r), record_id(r),
+                                record_key(r), record_value(r), &t->e, &err) < 0)
                         continue;
                 t->seq = record_seq(r);
                 t->time_ms = r->timestamp_ms;
@@ -83,7 +86,8 @@ struct page {
         bool more;
 };
 
-static void add_entry(struct ask *a, struct page *p, const struct event *e, int64_t seq, int64_t created_ms, bool read)
+static void add_entry(struct ask *a, struct page *p, const struct event *e, int64_t seq,
+        int64_t created_ms, bool read)
 {
         if ((a->unread_only && read) || seq >= a->before)
                 return;
@@ -136,13 +140,15 @@ static void listed(void *arg, int err, const struct feed_rows *rows)
         for (size_t i = v.count; i-- > 0;) {
                 const struct tail_event *t = &v.at[i];
                 if (t->e.type == EVENT_NOTIFICATION_CREATED && !in_rows(rows, t->e.id))
-                        add_entry(a, &p, &t->e, t->seq, t->time_ms, read_later(&v, i + 1, t->e.id, t->seq));
+                        add_entry(a, &p, &t->e, t->seq, t->time_ms,
+                                read_later(&v, i + 1, t->e.id, t->seq));
         }
         for (size_t i = 0; i < rows->rows; i++)
                 add_row(a, &p, &v, rows->values + i * rows->columns);
         tail_done(&v);
         char cursor[SSE_ID_TEXT];
-        size_t n = gateway_sse_id(a->gw, gateway_partition_of(a->gw->app, slice_str(a->user)), fanout_cursor(a->gw->fanout), cursor);
+        size_t n = gateway_sse_id(a->gw, gateway_partition_of(a->gw->app, slice_str(a->user)),
+                fanout_cursor(a->gw->fanout), cursor);
         struct buf json = BUF_EMPTY;
         buf_add_str(&json, "{\"notifications\":[");
         buf_add_slice(&json, buf_slice(&p.json));
@@ -170,14 +176,16 @@ static void start_list_query(void *arg, int err)
         snprintf(before, sizeof(before), "%" PRId64, a->before);
         snprintf(most, sizeof(most), "%u", a->limit * 2 + 1);
         const char *params[] = {a->user, before, most, a->unread_only ? "true" : "false"};
-        a->query = feed_query(a->gw->feed, TOPIC_NOTIFICATIONS, slice_str(a->user), &notification_sql[NOTIFICATION_SQL_LIST], params, 4, listed, a);
+        a->query = feed_query(a->gw->feed, TOPIC_NOTIFICATIONS, slice_str(a->user),
+                &notification_sql[NOTIFICATION_SQL_LIST], params, 4, listed, a);
 }
 
 void op_list(struct ask *a)
 {
         if (a->before < 0)
                 a->before = INT64_MAX;
-        a->barrier = feed_barrier(a->gw->feed, TOPIC_NOTIFICATIONS, slice_str(a->user), BARRIER_MS, start_list_query, a);
+        a->barrier = feed_barrier(a->gw->feed, TOPIC_NOTIFICATIONS, slice_str(a->user), BARRIER_MS,
+                start_list_query, a);
 }
 
 /* ---- count ---- */
@@ -216,12 +224,14 @@ static void start_count_query(void *arg, int err)
                 return;
         }
         const char *params[] = {a->user};
-        a->query = feed_query(a->gw->feed, TOPIC_NOTIFICATIONS, slice_str(a->user), &notification_sql[NOTIFICATION_SQL_UNREAD], params, 1, counted, a);
+        a->query = feed_query(a->gw->feed, TOPIC_NOTIFICATIONS, slice_str(a->user),
+                &notification_sql[NOTIFICATION_SQL_UNREAD], params, 1, counted, a);
 }
 
 void op_count(struct ask *a)
 {
-        a->barrier = feed_barrier(a->gw->feed, TOPIC_NOTIFICATIONS, slice_str(a->user), BARRIER_MS, start_count_query, a);
+        a->barrier = feed_barrier(a->gw->feed, TOPIC_NOTIFICATIONS, slice_str(a->user), BARRIER_MS,
+                start_count_query, a);
 }
 
 /* ---- marks ---- */
@@ -238,10 +248,14 @@ static void mark_reported(struct bus_send *send)
         a->sending = false;
         if (a->open && send->outcome == BUS_OK) {
                 a->wait.passed = mark_passed;
-                fanout_wait_passed(a->gw->fanout, TOPIC_NOTIFICATIONS, (uint16_t)send->partition, send->offset, &a->wait);
+                fanout_wait_passed(a->gw->fanout, TOPIC_NOTIFICATIONS, (uint16_t)send->partition,
+                        send->offset, &a->wait);
         } else if (a->open) {
                 enum error_code code = send->outcome == BUS_FAILED ? ERR_FAILED : ERR_UNKNOWN;
-                ask_fail(a, code, code == ERR_FAILED ? "Kafka did not persist it, try again" : "it is not known whether Kafka persisted it, try again");
+                ask_fail(a, code,
+                        code == ERR_FAILED
+                                ? "Kafka did not persist it, try again"
+                                : "it is not known whether Kafka persisted it, try again");
         }
         rest_unhold(&a->rest);
 }
@@ -255,7 +269,8 @@ static void produce_mark(struct ask *a, const struct event *e)
         a->send = (struct bus_send){.reply = shard_mailbox(a->gw->shard), .done = mark_reported};
         a->sending = true;
         rest_hold(&a->rest);
-        int r = gateway_produce(a->gw->app, "notifications", e->type, slice_str(id), slice_str(a->user), buf_slice(&value), &a->send);
+        int r = gateway_produce(a->gw->app, "notifications", e->type, slice_str(id),
+                slice_str(a->user), buf_slice(&value), &a->send);
         buf_done(&value);
         if (r == 0)
                 return;
@@ -266,7 +281,8 @@ static void produce_mark(struct ask *a, const struct event *e)
 
 static void produce_read(struct ask *a)
 {
-        struct event e = {.type = EVENT_NOTIFICATION_READ, .user_id = a->user, .notification_id = a->id};
+        struct event e = {
+                .type = EVENT_NOTIFICATION_READ, .user_id = a->user, .notification_id = a->id};
         produce_mark(a, &e);
 }
 
@@ -285,7 +301,8 @@ static void one_found(void *arg, int err, const struct feed_rows *rows)
 static bool in_tail(const struct ask *a)
 {
         const struct fanout *f = a->gw->fanout;
-        for (const struct record *r = fanout_newest(f, TOPIC_NOTIFICATIONS, slice_str(a->user)); r; r = fanout_prev(f, r))
+        for (const struct record *r = fanout_newest(f, TOPIC_NOTIFICATIONS, slice_str(a->user)); r;
+                r = fanout_prev(f, r))
                 if (slice_is(record_id(r), a->id))
                         return true;
         return false;
@@ -304,7 +321,8 @@ static void mark_after_barrier(void *arg, int err)
                 return;
         }
         const char *params[] = {a->id, a->user};
-        a->query = feed_query(a->gw->feed, TOPIC_NOTIFICATIONS, slice_str(a->user), &notification_sql[NOTIFICATION_SQL_ONE], params, 2, one_found, a);
+        a->query = feed_query(a->gw->feed, TOPIC_NOTIFICATIONS, slice_str(a->user),
+                &notification_sql[NOTIFICATION_SQL_ONE], params, 2, one_found, a);
 }
 
 void op_mark_read(struct ask *a)
@@ -312,7 +330,8 @@ void op_mark_read(struct ask *a)
         if (in_tail(a))
                 produce_read(a);
         else
-                a->barrier = feed_barrier(a->gw->feed, TOPIC_NOTIFICATIONS, slice_str(a->user), BARRIER_MS, mark_after_barrier, a);
+                a->barrier = feed_barrier(a->gw->feed, TOPIC_NOTIFICATIONS, slice_str(a->user),
+                        BARRIER_MS, mark_after_barrier, a);
 }
 
 static void mark_all_now(void *arg, int err)
@@ -325,13 +344,17 @@ static void mark_all_now(void *arg, int err)
         }
         struct fanout *f = a->gw->fanout;
         uint16_t p = gateway_partition_of(a->gw->app, slice_str(a->user));
-        int64_t head = ((int64_t)fanout_epoch(f, TOPIC_NOTIFICATIONS) << SEQ_EPOCH_SHIFT) + fanout_position(f, TOPIC_NOTIFICATIONS, p) - 1;
-        struct event e = {.type = EVENT_NOTIFICATION_READ_ALL, .user_id = a->user, .seq = a->seq >= 0 && a->seq < head ? a->seq : head};
+        int64_t head = ((int64_t)fanout_epoch(f, TOPIC_NOTIFICATIONS) << SEQ_EPOCH_SHIFT) +
+                       fanout_position(f, TOPIC_NOTIFICATIONS, p) - 1;
+        struct event e = {.type = EVENT_NOTIFICATION_READ_ALL,
+                .user_id = a->user,
+                .seq = a->seq >= 0 && a->seq < head ? a->seq : head};
         produce_mark(a, &e);
 }
 
 /* Without a seq: all that were in the log when the question came. */
 void op_mark_all(struct ask *a)
 {
-        a->barrier = feed_barrier(a->gw->feed, TOPIC_NOTIFICATIONS, slice_str(a->user), BARRIER_MS, mark_all_now, a);
+        a->barrier = feed_barrier(
+                a->gw->feed, TOPIC_NOTIFICATIONS, slice_str(a->user), BARRIER_MS, mark_all_now, a);
 }

@@ -31,7 +31,7 @@ static struct slice find_token(struct app *app, struct http_request *rq, bool st
                 return token;
         if (stream && http_query_get(rq, "token", &token))
                 return token;
-        if (http_cookie_get(rq, "tern_token", &token) && http_origin_allowed(app->http_settings.origins, http_header(rq, "Origin")))
+        if (http_cookie_get(rq, "tern_token", &token) && http_origin_admitted(rq))
                 return token;
         return SLICE_NONE;
 }
@@ -76,7 +76,8 @@ static bool has_word(const char *words, struct slice word)
 }
 
 /* The token's topics, cut by ?topics=; without authentication what the query asks for. */
-static bool choose_topics(struct app *app, struct http_request *rq, const struct identity *id, struct buf *out)
+static bool choose_topics(
+        struct app *app, struct http_request *rq, const struct identity *id, struct buf *out)
 {
         struct slice asked = SLICE_NONE, name;
         bool cut = http_query_get(rq, "topics", &asked);
@@ -97,7 +98,9 @@ static bool choose_topics(struct app *app, struct http_request *rq, const struct
         if (n <= app->settings.topics_max)
                 return true;
         char message[96];
-        snprintf(message, sizeof(message), "a stream may follow %u topics (TERN_TOPICS_MAX), these are %u", app->settings.topics_max, n);
+        snprintf(message, sizeof(message),
+                "a stream may follow %u topics (TERN_TOPICS_MAX), these are %u",
+                app->settings.topics_max, n);
         refuse(rq, ERR_RATE_LIMITED, message);
         return false;
 }
@@ -118,14 +121,16 @@ static bool choose_start(struct http_request *rq, struct stream *st)
         if (slice_to_u64(text, 253402300799999ULL, &ms))
                 st->since_ms = (int64_t)ms;
         else if (clock_parse_iso(text.p, text.n, &st->since_ms) < 0) {
-                refuse(rq, ERR_INVALID, "since is neither an RFC 3339 time nor milliseconds since 1970");
+                refuse(rq, ERR_INVALID,
+                        "since is neither an RFC 3339 time nor milliseconds since 1970");
                 return false;
         }
         st->start = START_SINCE;
         return true;
 }
 
-static void open_stream(struct app *app, struct http_request *rq, const struct identity *id, struct slice topics)
+static void open_stream(
+        struct app *app, struct http_request *rq, const struct identity *id, struct slice topics)
 {
         struct slice user = slice_str(id->sub);
         unsigned shard = gateway_shard_of(app, user);
@@ -138,7 +143,8 @@ static void open_stream(struct app *app, struct http_request *rq, const struct i
         }
         struct buf cors = BUF_EMPTY;
         http_cors_headers(rq, &cors);
-        if (atomic_load(&app->lifecycle.draining) || es_server_connections(app->es) >= app->settings.connections_max) {
+        if (atomic_load(&app->lifecycle.draining) ||
+                es_server_connections(app->es) >= app->settings.connections_max) {
                 es_come_back(app->es, rq, buf_slice(&cors));
                 stream_free(st);
         } else {
@@ -157,7 +163,8 @@ static void get_stream(void *arg, struct http_request *rq)
         struct identity id;
         struct slice path_user = http_param(rq, "userId");
         if (!event_user_id_valid(path_user)) {
-                refuse(rq, ERR_INVALID, "the path's userId has to be 1 to 128 of [A-Za-z0-9._~@:|-]");
+                refuse(rq, ERR_INVALID,
+                        "the path's userId has to be 1 to 128 of [A-Za-z0-9._~@:|-]");
                 return;
         }
         if (!identify(app, rq, true, &id))
@@ -207,7 +214,8 @@ static void post_notification(void *arg, struct http_request *rq)
         identity_done(&id);
 }
 
-static bool query_number(struct http_request *rq, const char *name, uint64_t min, uint64_t max, uint64_t *ret)
+static bool query_number(
+        struct http_request *rq, const char *name, uint64_t min, uint64_t max, uint64_t *ret)
 {
         struct slice text;
         if (!http_query_get(rq, name, &text))
@@ -218,7 +226,8 @@ static bool query_number(struct http_request *rq, const char *name, uint64_t min
                 return true;
         }
         char message[128];
-        snprintf(message, sizeof(message), "%s has to be a whole number from %llu to %llu", name, (unsigned long long)min, (unsigned long long)max);
+        snprintf(message, sizeof(message), "%s has to be a whole number from %llu to %llu", name,
+                (unsigned long long)min, (unsigned long long)max);
         refuse(rq, ERR_INVALID, message);
         return false;
 }
@@ -230,7 +239,8 @@ static void get_list(void *arg, struct http_request *rq)
         if (!identify(app, rq, false, &id))
                 return;
         uint64_t before = UINT64_MAX, limit = 50;
-        if (query_number(rq, "before", 0, 9007199254740991ULL, &before) && query_number(rq, "limit", 1, LIST_LIMIT_MAX, &limit)) {
+        if (query_number(rq, "before", 0, 9007199254740991ULL, &before) &&
+                query_number(rq, "limit", 1, LIST_LIMIT_MAX, &limit)) {
                 struct ask *a = ask_new(app, slice_str(id.sub), op_list);
                 struct slice unread;
                 a->before = before == UINT64_MAX ? -1 : (int64_t)before;
@@ -278,7 +288,8 @@ static void post_read_all(void *arg, struct http_request *rq)
                 return;
         int64_t seq = -1;
         if (body_object(rq, true, &body)) {
-                if (body.n && json_member(body, "seq", &raw) && !json_int(raw, 0, 9007199254740991LL, &seq)) {
+                if (body.n && json_member(body, "seq", &raw) &&
+                        !json_int(raw, 0, 9007199254740991LL, &seq)) {
                         refuse(rq, ERR_INVALID, "seq is not an integer from 0 to 9007199254740991");
                 } else {
                         struct ask *a = ask_new(app, slice_str(id.sub), op_mark_all);

@@ -50,7 +50,8 @@ static void send_event(struct stream *st, struct slice event, struct slice id, s
 void stream_gap(struct stream *st, const char *topic, int64_t from_seq, int64_t to_seq)
 {
         char data[160];
-        int n = snprintf(data, sizeof(data), "{\"topic\":\"%s\",\"fromSeq\":%lld,\"toSeq\":%lld}", topic, (long long)from_seq, (long long)to_seq);
+        int n = snprintf(data, sizeof(data), "{\"topic\":\"%s\",\"fromSeq\":%lld,\"toSeq\":%lld}",
+                topic, (long long)from_seq, (long long)to_seq);
         send_event(st, SLICE_LIT("gap"), SLICE_NONE, slice_of(data, (size_t)n));
 }
 
@@ -129,20 +130,26 @@ static void attach_at(struct stream *st, const uint32_t epoch[2], const int64_t 
         int64_t seqs[FANOUT_SLOTS_MAX];
         /* Slots that the stream does not touch begin at the present end. */
         for (uint16_t p = 0; p < feed_partitions(st->gw->app->feed, TOPIC_NOTIFICATIONS); p++)
-                seqs[fanout_slot(f, TOPIC_NOTIFICATIONS, p)] = ((int64_t)fanout_epoch(f, TOPIC_NOTIFICATIONS) << SEQ_EPOCH_SHIFT) + fanout_position(f, TOPIC_NOTIFICATIONS, p);
-        seqs[fanout_slot(f, TOPIC_NOTIFICATIONS, st->sub.variant)] = ((int64_t)epoch[0] << SEQ_EPOCH_SHIFT) + offset[0];
-        seqs[fanout_slot(f, TOPIC_BROADCASTS, 0)] = ((int64_t)epoch[1] << SEQ_EPOCH_SHIFT) + offset[1];
+                seqs[fanout_slot(f, TOPIC_NOTIFICATIONS, p)] =
+                        ((int64_t)fanout_epoch(f, TOPIC_NOTIFICATIONS) << SEQ_EPOCH_SHIFT) +
+                        fanout_position(f, TOPIC_NOTIFICATIONS, p);
+        seqs[fanout_slot(f, TOPIC_NOTIFICATIONS, st->sub.variant)] =
+                ((int64_t)epoch[0] << SEQ_EPOCH_SHIFT) + offset[0];
+        seqs[fanout_slot(f, TOPIC_BROADCASTS, 0)] =
+                ((int64_t)epoch[1] << SEQ_EPOCH_SHIFT) + offset[1];
         subscriber_attach_seqs(f, &st->sub, seqs, gateway_now(st->gw));
 }
 
 /* ---- ?since= ---- */
 
 /* First offset of the key's tail records at or after the time; the position if there is none. */
-static int64_t since_in_tail(const struct stream *st, uint16_t topic, uint16_t partition, struct slice key)
+static int64_t since_in_tail(
+        const struct stream *st, uint16_t topic, uint16_t partition, struct slice key)
 {
         const struct fanout *f = st->gw->fanout;
         int64_t offset = fanout_position(f, topic, partition);
-        for (const struct record *r = fanout_newest(f, topic, key); r && r->timestamp_ms >= st->since_ms; r = fanout_prev(f, r))
+        for (const struct record *r = fanout_newest(f, topic, key);
+                r && r->timestamp_ms >= st->since_ms; r = fanout_prev(f, r))
                 offset = r->offset;
         return offset;
 }
@@ -163,13 +170,16 @@ static void since_found(void *arg, int err, const struct feed_rows *rows)
         };
         for (size_t i = 0; i < 2 && rows->rows == 1 && rows->columns == 2; i++) {
                 const char *seq = rows->values[i];
-                int64_t at = seq ? strtoll(seq, NULL, 10) & ((1LL << SEQ_EPOCH_SHIFT) - 1) : INT64_MAX;
+                int64_t at =
+                        seq ? strtoll(seq, NULL, 10) & ((1LL << SEQ_EPOCH_SHIFT) - 1) : INT64_MAX;
                 uint16_t topic = i == 0 ? TOPIC_NOTIFICATIONS : TOPIC_BROADCASTS;
-                bool this_epoch = seq && strtoll(seq, NULL, 10) >> SEQ_EPOCH_SHIFT == fanout_epoch(f, topic);
+                bool this_epoch =
+                        seq && strtoll(seq, NULL, 10) >> SEQ_EPOCH_SHIFT == fanout_epoch(f, topic);
                 if (this_epoch && at < offset[i])
                         offset[i] = at;
         }
-        const uint32_t epoch[2] = {fanout_epoch(f, TOPIC_NOTIFICATIONS), fanout_epoch(f, TOPIC_BROADCASTS)};
+        const uint32_t epoch[2] = {
+                fanout_epoch(f, TOPIC_NOTIFICATIONS), fanout_epoch(f, TOPIC_BROADCASTS)};
         attach_at(st, epoch, offset);
 }
 
@@ -178,7 +188,8 @@ static void find_since(struct stream *st)
         char since[24];
         snprintf(since, sizeof(since), "%lld", (long long)st->since_ms);
         const char *params[] = {st->user, since};
-        st->query = feed_query(st->gw->feed, TOPIC_NOTIFICATIONS, slice_str(st->user), &notification_sql[NOTIFICATION_SQL_SINCE], params, 2, since_found, st);
+        st->query = feed_query(st->gw->feed, TOPIC_NOTIFICATIONS, slice_str(st->user),
+                &notification_sql[NOTIFICATION_SQL_SINCE], params, 2, since_found, st);
 }
 
 /* ---- es_ops ---- */
@@ -251,6 +262,7 @@ const struct es_ops stream_ops = {
 
 void stream_refresh(struct stream *st, int64_t now_ms)
 {
-        if (subscriber_stale(st->gw->fanout, &st->sub, st->gw->app->feed_settings.tail_fill_ms, now_ms))
+        if (subscriber_stale(
+                    st->gw->fanout, &st->sub, st->gw->app->feed_settings.tail_fill_ms, now_ms))
                 send_id(st);
 }

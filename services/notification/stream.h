@@ -24,7 +24,7 @@ struct stream {
         char *user;               /* owned */
         char *topics;             /* owned: comma-separated names, "" none */
         enum stream_start start;
-        uint32_t epoch[2];        /* of START_CURSOR: notifications, broadcasts */
+        uint32_t epoch[2]; /* of START_CURSOR: notifications, broadcasts */
         int64_t offset[2];
         int64_t since_ms;
         int64_t issued_ms, expires_ms; /* wall; expires 0 = never */
