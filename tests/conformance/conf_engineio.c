@@ -45,7 +45,7 @@ int main(int argc, char **argv)
                 .max_payload = 1000000,
                 .outbox_bytes_max = 16u << 20,
                 .catchup_bytes_max = 1u << 20,
-                .origins = "*",
+                .origins = host.origins,
                 .rest = conf_host_rest,
                 .rest_arg = &host,
         };

@@ -16,6 +16,7 @@ void conf_must(const struct conf_host *h, int r, const char *what)
 static void read_arguments(struct conf_host *h, int argc, char **argv)
 {
         h->name = argv[0];
+        h->origins = "*";
         for (int i = 1; i < argc; i++) {
                 uint64_t port;
                 if (strcmp(argv[i], "--port") == 0 && i + 1 < argc && slice_to_u64(slice_str(argv[i + 1]), 65535, &port)) {
@@ -23,14 +24,19 @@ static void read_arguments(struct conf_host *h, int argc, char **argv)
                         i++;
                         continue;
                 }
-                fprintf(stderr, "usage: %s [--port N]\n", h->name);
+                if (strcmp(argv[i], "--origins") == 0 && i + 1 < argc) {
+                        h->origins = argv[++i];
+                        continue;
+                }
+                fprintf(stderr, "usage: %s [--port N] [--origins LIST]\n", h->name);
                 exit(2);
         }
 }
 
 static void load_settings(struct conf_host *h)
 {
-        static char origins[] = "TERN_ORIGINS=*";
+        char origins[1024];
+        (void)snprintf(origins, sizeof(origins), "TERN_ORIGINS=%s", h->origins);
         char *env[] = {origins, NULL};
         struct config_group group = {"HTTP", http_settings_rows, http_settings_count, &h->settings};
         struct config_result result;

@@ -1,7 +1,7 @@
 /*
  * conf_host - what the conformance programs share: a loopback listener, two shards and civetweb's workers, from main to SIGTERM.
  *
- *     conf-x [--port N]      prints one line with its address when it is ready
+ *     conf-x [--port N] [--origins LIST]      prints one line with its address when it is ready
  */
 #ifndef TERN_CONFORMANCE_CONF_HOST_H
 #define TERN_CONFORMANCE_CONF_HOST_H
@@ -21,7 +21,7 @@ struct conf_host {
         struct http_server *http;
         struct intake *intake;
         struct shard *shards[CONF_SHARDS];
-        const char *name; /* borrowed from argv */
+        const char *name, *origins; /* borrowed from argv; origins "*" unless told otherwise */
         uint32_t port;
 };
 

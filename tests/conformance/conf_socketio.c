@@ -73,7 +73,7 @@ int main(int argc, char **argv)
                 .outbox_bytes_max = 16u << 20,
                 .catchup_bytes_max = 1u << 20,
                 .namespaces = "/,/custom",
-                .origins = "*",
+                .origins = host.origins,
                 .rest = conf_host_rest,
                 .rest_arg = &host,
         };

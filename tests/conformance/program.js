@@ -9,8 +9,8 @@ import { binDir } from '../../scripts/lib/paths.mjs';
 
 export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-export async function startProgram(name) {
-  const child = spawn(join(binDir, name), ['--port', '0'], { stdio: ['ignore', 'pipe', 'pipe'] });
+export async function startProgram(name, ...args) {
+  const child = spawn(join(binDir, name), ['--port', '0', ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
   let errors = '';
   child.stderr.on('data', (text) => { errors += text; });
   const [line] = await Promise.race([
