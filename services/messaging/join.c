@@ -89,6 +89,7 @@ static void subscribe(struct call *c)
         c->joining = subscriber_join(c->gw->fanout, &s->sub, TOPIC_EVENTS, id, c->from_seq, true);
         s->room_count++;
         room_followed(c->gw, id);
+        c->record_wait.done = record_confirmed;
         if (s->log)
                 session_log_write(s, &c->record_wait);
         else
@@ -195,6 +196,7 @@ void op_leave(struct call *c)
         subscriber_leave(c->gw->fanout, sn);
         s->room_count--;
         room_unfollowed(c->gw, id);
+        c->record_wait.done = leave_confirmed;
         if (s->log)
                 session_log_write(s, &c->record_wait);
         else

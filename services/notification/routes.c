@@ -24,7 +24,7 @@ static void refuse(struct http_request *rq, enum error_code code, const char *me
 
 /* The token may stand in the header, in a cookie (then the Origin has to be an allowed one), or, for streams,
  * in the query. */
-static struct slice find_token(struct app *app, struct http_request *rq, bool stream)
+static struct slice find_token(struct http_request *rq, bool stream)
 {
         struct slice token = auth_bearer(http_header(rq, "Authorization"));
         if (token.n)
@@ -48,7 +48,7 @@ static bool identify(struct app *app, struct http_request *rq, bool stream, stru
                 return true;
         }
         enum auth_failure why;
-        int r = auth_verify(app->auth, find_token(app, rq, stream), clock_wall_ms(), ret, &why);
+        int r = auth_verify(app->auth, find_token(rq, stream), clock_wall_ms(), ret, &why);
         if (r == 0 && ret->stream_only && !stream) {
                 identity_done(ret);
                 why = AUTH_AUDIENCE;
