@@ -50,6 +50,8 @@ struct made {
         struct admin_result *results;
         struct admin_topic *topics;
         size_t topic_count;
+        struct epoch *renewed; /* known topics that were missing */
+        size_t renewed_count;
         struct epoch *epochs;
         size_t epoch_count;
 };
@@ -59,7 +61,9 @@ static bool report_created(struct ctl *ctl, const struct made *m, size_t i, stru
 {
         const struct topic_row *row = &topic_rows[i];
         const struct admin_topic *found = found_of(m->topics, m->topic_count, row->name);
-        const struct epoch *e = epoch_of(m->epochs, m->epoch_count, row->name);
+        const struct epoch *e = epoch_of(m->renewed, m->renewed_count, row->name);
+        if (!e || m->results[i].err != 0)
+                e = epoch_of(m->epochs, m->epoch_count, row->name);
         uint32_t want = topic_row_partitions(row, &ctl->topics_settings);
         const char *state = m->results[i].err == 0 ? "created" : m->results[i].err == -EEXIST ? "exists" : "failed";
         char note[400] = "";
@@ -113,6 +117,10 @@ static int report_all(struct ctl *ctl, const struct made *m, bool as_json)
 
 static int create(struct ctl *ctl, const struct args *a, struct made *m)
 {
+        char fault[256] = "";
+        const struct epoch_options before = {.bus = ctl->bus, .db = ctl->db, .missing = &ctl->topics_settings, .timeout_ms = CTL_KAFKA_MS};
+        if (epoch_register(&before, false, &m->renewed, &m->renewed_count, fault) != 0)
+                return ctl_fail("the topics' epochs cannot be registered: %s", fault);
         int err = topics_create(ctl->bus, &ctl->topics_settings, 3 * CTL_KAFKA_MS, m->results);
         if (err)
                 return ctl_fail("the topics cannot be created: %s", m->results[0].text[0] ? m->results[0].text : kafka_error(err));
@@ -120,7 +128,6 @@ static int create(struct ctl *ctl, const struct args *a, struct made *m)
         if (err)
                 return ctl_fail("the topics cannot be listed: %s", kafka_error(err));
         const struct epoch_options o = {.bus = ctl->bus, .db = ctl->db, .timeout_ms = CTL_KAFKA_MS};
-        char fault[256] = "";
         bool registered = epoch_register(&o, false, &m->epochs, &m->epoch_count, fault) == 0;
         int code = report_all(ctl, m, args_flag(a, "json"));
         if (registered)
@@ -148,6 +155,7 @@ int cmd_topics_create(struct ctl *ctl, const struct args *a)
         struct made m = {.results = xcalloc(topic_row_count, sizeof(*m.results))};
         code = create(ctl, a, &m);
         admin_list_free(m.topics, m.topic_count);
+        free(m.renewed);
         free(m.epochs);
         free(m.results);
         return code;

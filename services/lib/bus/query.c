@@ -50,7 +50,7 @@ int bus_partitions(struct bus *b, const char *topic, int timeout_ms, uint32_t *r
  * rd_kafka_query_watermark_offsets() waits past its timeout while a broker is away; offsets_for_times() does not, and
  * the times -1 and -2 mean end and beginning to every broker. All partitions of one call share a request.
  */
-static int list_offsets(struct bus *b, const struct bus_topic *t, int32_t first, uint32_t count, int64_t time, int timeout_ms, int64_t *ret)
+static int list_offsets_once(struct bus *b, const struct bus_topic *t, int32_t first, uint32_t count, int64_t time, int timeout_ms, int64_t *ret)
 {
         rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)count);
         for (uint32_t i = 0; i < count; i++)
@@ -68,6 +68,19 @@ static int left_ms(int64_t until_ms)
 {
         int64_t left = until_ms - clock_mono_ms();
         return left > 1 ? (int)left : 1;
+}
+
+/* A partition whose leader was just elected, or is being elected, answers in a moment. */
+static int list_offsets(struct bus *b, const struct bus_topic *t, int32_t first, uint32_t count, int64_t time, int timeout_ms, int64_t *ret)
+{
+        int64_t until = clock_mono_ms() + timeout_ms;
+        const struct timespec nap = {0, 50000000};
+        for (;;) {
+                int err = list_offsets_once(b, t, first, count, time, left_ms(until), ret);
+                if (err != -EIO || clock_mono_ms() + 50 >= until)
+                        return err;
+                nanosleep(&nap, NULL);
+        }
 }
 
 int bus_watermarks(struct bus *b, const char *topic, int32_t partition, int timeout_ms, int64_t *ret_low, int64_t *ret_high)

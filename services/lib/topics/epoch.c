@@ -134,7 +134,7 @@ static void on_access_record(void *arg, const struct bus_record *r)
 static int read_log(struct registry *g)
 {
         if (!topic_found(g, "access"))
-                return failed(g, -ENOENT, "the topic access is not there", "");
+                return g->o->missing ? 0 : failed(g, -ENOENT, "the topic access is not there", "");
         int64_t low = 0, high = 0;
         int err = bus_watermarks(g->o->bus, "access", 0, g->o->timeout_ms, &low, &high);
         if (!err)
@@ -225,10 +225,15 @@ static int places_differ(struct registry *g, const char *topic, int64_t epoch, u
         return err;
 }
 
+static const struct known *known_of(const struct registry *g, size_t row)
+{
+        return g->of_store[row].epoch >= g->of_log[row].epoch ? &g->of_store[row] : &g->of_log[row];
+}
+
 /* Fills e for one existing topic. */
 static int judge(struct registry *g, size_t row, uint32_t partitions, struct epoch *e)
 {
-        const struct known *k = g->of_store[row].epoch >= g->of_log[row].epoch ? &g->of_store[row] : &g->of_log[row];
+        const struct known *k = known_of(g, row);
         *e = (struct epoch){.topic = topic_rows[row].name, .epoch = k->epoch, .partitions = partitions, .change = EPOCH_KEPT};
         if (k->epoch == 0) {
                 e->epoch = 1;
@@ -252,6 +257,16 @@ static int judge(struct registry *g, size_t row, uint32_t partitions, struct epo
                 e->change = EPOCH_RAISED;
         }
         return err;
+}
+
+/* Fills e for one topic that is not there; false if nothing was ever known of it. */
+static bool judge_missing(struct registry *g, size_t row, struct epoch *e)
+{
+        const struct known *k = known_of(g, row);
+        if (k->epoch == 0)
+                return false;
+        *e = (struct epoch){.topic = topic_rows[row].name, .epoch = k->epoch + 1, .partitions = topic_row_partitions(&topic_rows[row], g->o->missing), .change = EPOCH_RAISED, .why = "it was missing"};
+        return true;
 }
 
 /* ---- making it known ---- */
@@ -362,13 +377,17 @@ static int register_all(struct registry *g, bool check_only, struct epoch *all, 
                 err = read_store(g);
         size_t n = 0;
         for (size_t i = 0; i < topic_row_count && !err; i++) {
-                const struct admin_topic *t = topic_row_has_epoch(&topic_rows[i]) ? topic_found(g, topic_rows[i].name) : NULL;
-                if (t)
+                if (!topic_row_has_epoch(&topic_rows[i]))
+                        continue;
+                const struct admin_topic *t = topic_found(g, topic_rows[i].name);
+                if (t && !g->o->missing)
                         err = judge(g, i, t->partitions, &all[n++]);
+                else if (!t && g->o->missing)
+                        n += judge_missing(g, i, &all[n]);
         }
         if (!err && !check_only && g->o->db)
                 err = write_store(g, all, n);
-        if (!err && !check_only)
+        if (!err && !check_only && topic_found(g, "access"))
                 err = write_log(g, all, n);
         *ret_count = n;
         return err;
@@ -380,11 +399,14 @@ int epoch_register(const struct epoch_options *o, bool check_only, struct epoch 
         g.of_log = xcalloc(topic_row_count, sizeof(*g.of_log));
         g.of_store = xcalloc(topic_row_count, sizeof(*g.of_store));
         struct epoch *all = xcalloc(topic_row_count, sizeof(*all));
-        int err = register_all(&g, check_only, all, ret_count);
-        if (err)
+        size_t n = 0;
+        int err = register_all(&g, check_only, all, &n);
+        if (err) {
                 free(all);
-        else
+        } else {
                 *ret = all;
+                *ret_count = n;
+        }
         seek_free(g.reader);
         admin_list_free(g.topics, g.topic_count);
         free(g.of_log);

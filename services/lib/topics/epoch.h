@@ -4,7 +4,8 @@
  * A topic that was deleted and made again, or that moved to another cluster, starts at offset 0 once more. So each
  * topic's epoch stands in Postgres (log_epoch) and, for gateways that come up while Postgres is away, in
  * the topic `access`. It rises when the cluster's id or the partition count is another one, when the archive has read
- * further than the log reaches, or when the last record that it read is not the one that stands there now.
+ * further than the log reaches, when the last record that it read is not the one that stands there now, and for a
+ * missing topic before it is made again: a death in between then costs a number, not a collision.
  *
  * Without Postgres the known lives are those in `access` alone. Blocking; for programs that run to an end.
  */
@@ -17,11 +18,15 @@
 
 struct bus;
 struct db;
+struct topics_settings;
 
 struct epoch_options {
         struct bus *bus;
         struct db *db; /* NULL: no Postgres */
         bool force;    /* each topic begins a new life: the embedded broker, which forgets everything */
+        /* Not NULL: only the topics that are missing, which are about to be made with these settings; those that were
+         * known begin a new life. */
+        const struct topics_settings *missing;
         int timeout_ms;
 };
 
@@ -39,7 +44,7 @@ struct epoch {
         char why[240]; /* EPOCH_RAISED */
 };
 
-/* Finds the life of each existing topic that has one, and makes the change known to Postgres first and then to `access`. With
+/* Finds the life of each existing topic that has one (or of each missing one), and makes the change known to Postgres first and then to `access`. With
  * check_only nothing is written: *ret says what would be. The caller frees *ret. 0; -EIO, -ETIMEDOUT (Kafka or
  * Postgres), -EINVAL (the schema is missing) with a sentence in fault. */
 MUST_CHECK int epoch_register(const struct epoch_options *o, bool check_only, struct epoch **ret, size_t *ret_count, char fault[256]);
