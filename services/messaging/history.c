@@ -243,11 +243,17 @@ void op_fetch(struct call *c)
 void receipts_json(const struct room *r, struct buf *out)
 {
         buf_add_str(out, "\"receipts\":[");
-        size_t n = 0;
+        size_t n = 0, readers = 0;
         list_for_each(it, &r->member_list)
         {
+                /* A big room of which few have read anything is not walked to its end. */
+                if (readers == r->reader_count || n == RECEIPTS_MAX)
+                        break;
                 const struct member *m = list_entry(it, struct member, link);
-                if (m->read_seq == 0 || m->added_seq <= m->removed_seq || n == RECEIPTS_MAX)
+                if (m->read_seq == 0)
+                        continue;
+                readers++;
+                if (m->added_seq <= m->removed_seq)
                         continue;
                 buf_printf(out, "%s{\"userId\":\"%s\",\"seq\":%lld}", n ? "," : "", m->id,
                         (long long)m->read_seq);

@@ -111,6 +111,14 @@ static struct member *member_get(struct room *r, struct slice id)
         return m;
 }
 
+static void member_read(struct room *r, struct member *m, int64_t seq)
+{
+        if (seq <= m->read_seq)
+                return;
+        r->reader_count += m->read_seq == 0;
+        m->read_seq = seq;
+}
+
 static bool member_in(const struct member *m)
 {
         return m && m->added_seq > m->removed_seq;
@@ -151,8 +159,8 @@ void room_apply(
                 apply_member(r, e, seq);
         } else if (e->type == EVENT_RECEIPT_READ) {
                 struct member *m = map_get(&r->members, slice_str(e->user_id));
-                if (m && e->seq > m->read_seq)
-                        m->read_seq = e->seq;
+                if (m)
+                        member_read(r, m, e->seq);
         } else if (e->type == EVENT_CONVERSATION_CREATED) {
                 r->exists = true;
                 r->open = e->open;
@@ -189,7 +197,7 @@ static void take_rows(struct room *r, const struct feed_rows *rows)
                 int64_t added = number(v[7]), removed = number(v[8]), read = number(v[9]);
                 m->added_seq = added > m->added_seq ? added : m->added_seq;
                 m->removed_seq = removed > m->removed_seq ? removed : m->removed_seq;
-                m->read_seq = read > m->read_seq ? read : m->read_seq;
+                member_read(r, m, read);
                 r->exists = true;
         }
         r->partial = rows->rows > ROOM_MEMBERS_MAX;

@@ -32,8 +32,10 @@ struct room {
         int64_t created_ms;
         struct map members; /* user id -> struct member */
         struct list member_list;
+        size_t reader_count; /* members with a read_seq, former ones included */
         struct list asks; /* struct room_ask that wait for the load */
         struct feed_query *query;
+        char *query_user; /* owned: whose row the last query asked for */
         struct gateway *gw;
         uint32_t id_n;
         char id[];
@@ -61,6 +63,10 @@ struct room_ask {
 /* Whether user may enter. done() may run at once. Afterwards a->room (a reference, released by room_ask_done) holds
  * what is known. */
 void room_ask(struct gateway *gw, struct slice conversation_id, const char *user,
+        struct room_ask *a, void (*done)(struct room_ask *a, enum room_answer answer));
+/* The same, but a yes waits for the load too. If Postgres is away, what the log has told has to do:
+ * see room.loaded. */
+void room_ask_whole(struct gateway *gw, struct slice conversation_id, const char *user,
         struct room_ask *a, void (*done)(struct room_ask *a, enum room_answer answer));
 void room_ask_cancel(struct room_ask *a);
 void room_ask_done(struct room_ask *a);
