@@ -6,8 +6,6 @@
 
 enum { TRANSPORT_WEBSOCKET, TRANSPORT_POLLING }; /* label values of the connection metrics */
 
-#define TIMER_LATE_MS 10
-
 static struct slice sid_key(const uint8_t sid[ENGINE_SID_BYTES])
 {
         return slice_of((const char *)sid, ENGINE_SID_BYTES);
@@ -45,13 +43,14 @@ void engine_arm(struct engine_session *s)
         shard_timer_set(s->es->shard, &s->timer, left > 0 ? left : 0);
 }
 
-/* The session's end counts from when the ping was due, so that the timer's few milliseconds do not add up; a loop that was held up
- * for longer gives the client its whole time. */
+/* The session's end counts from when the ping was due, so that lateness of the loop does not add up; if it was held up for a good
+ * part of the client's time, the client gets its whole time. */
 static void ping(struct engine_session *s, int64_t now)
 {
-        int64_t due = now - s->beat_ms <= TIMER_LATE_MS ? s->beat_ms : now;
+        uint32_t timeout_ms = s->es->srv->o.ping_timeout_ms;
+        int64_t due = now - s->beat_ms <= timeout_ms / 4 ? s->beat_ms : now;
         s->awaits_pong = true;
-        s->beat_ms = due + s->es->srv->o.ping_timeout_ms;
+        s->beat_ms = due + timeout_ms;
         engine_queue(s, s->es->ping);
         engine_flush(s);
 }
