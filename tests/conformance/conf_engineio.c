@@ -1,4 +1,5 @@
-/* conf-engineio - echoes every message packet, text or binary: the settings that the public Engine.IO suite expects. */
+/* conf-engineio - echoes every message packet, text or binary: the settings that the public
+ * Engine.IO suite expects. */
 #include "conf_host.h"
 
 #include "realtime/engine_server.h"
@@ -35,7 +36,8 @@ int main(int argc, char **argv)
 {
         struct conf_host host;
         conf_host_start(&host, argc, argv);
-        static const struct engine_ops ops = {.opened = on_opened, .message = on_message, .closed = on_closed};
+        static const struct engine_ops ops = {
+                .opened = on_opened, .message = on_message, .closed = on_closed};
         struct engine_options o = {
                 .path = "/engine.io/",
                 .ping_interval_ms = 300,
@@ -51,7 +53,9 @@ int main(int argc, char **argv)
         };
         void *apps[CONF_SHARDS] = {0};
         struct engine_server *srv;
-        conf_must(&host, engine_server_new(&o, &ops, host.shards, apps, CONF_SHARDS, host.metrics, &srv), "Engine.IO server");
+        conf_must(&host,
+                engine_server_new(&o, &ops, host.shards, apps, CONF_SHARDS, host.metrics, &srv),
+                "Engine.IO server");
         engine_server_mount(srv, host.http);
         conf_host_serve(&host);
         engine_server_stop(srv);

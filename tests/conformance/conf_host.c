@@ -19,7 +19,8 @@ static void read_arguments(struct conf_host *h, int argc, char **argv)
         h->origins = "*";
         for (int i = 1; i < argc; i++) {
                 uint64_t port;
-                if (strcmp(argv[i], "--port") == 0 && i + 1 < argc && slice_to_u64(slice_str(argv[i + 1]), 65535, &port)) {
+                if (strcmp(argv[i], "--port") == 0 && i + 1 < argc &&
+                        slice_to_u64(slice_str(argv[i + 1]), 65535, &port)) {
                         h->port = (uint32_t)port;
                         i++;
                         continue;
@@ -65,7 +66,10 @@ void conf_host_start(struct conf_host *h, int argc, char **argv)
         h->metrics = metrics_new(METRICS_MESSAGING);
         for (unsigned i = 0; i < CONF_SHARDS; i++)
                 conf_must(h, shard_new(i, &h->lifecycle, NULL, NULL, NULL, &h->shards[i]), "shard");
-        struct http_options o = {.settings = &h->settings, .metrics = h->metrics, .rest = conf_host_rest, .rest_arg = h};
+        struct http_options o = {.settings = &h->settings,
+                .metrics = h->metrics,
+                .rest = conf_host_rest,
+                .rest_arg = h};
         conf_must(h, http_server_new(&o, &h->http), "HTTP server");
 }
 

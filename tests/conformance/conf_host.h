@@ -1,5 +1,6 @@
 /*
- * conf_host - what the conformance programs share: a loopback listener, two shards and civetweb's workers, from main to SIGTERM.
+ * conf_host - what the conformance programs share: a loopback listener, two shards and civetweb's
+ * workers, from main to SIGTERM.
  *
  *     conf-x [--port N] [--origins LIST]      prints one line with its address when it is ready
  */

@@ -1,6 +1,7 @@
 /*
- * conf-socketio - the application of the public Socket.IO suite: namespaces / and /custom; on connect `auth` with the CONNECT payload;
- * on /, `message` answers `message-back` and `message-with-ack` acks, both with the same arguments.
+ * conf-socketio - the application of the public Socket.IO suite: namespaces / and /custom; on
+ * connect `auth` with the CONNECT payload; on /, `message` answers `message-back` and
+ * `message-with-ack` acks, both with the same arguments.
  */
 #include "conf_host.h"
 
@@ -9,7 +10,8 @@
 #include "base/hash.h"
 #include "base/jsonscan.h"
 
-static void on_connect(void *app, struct sio_socket *s, struct slice nsp, struct slice payload, const struct sio_handshake *hs)
+static void on_connect(void *app, struct sio_socket *s, struct slice nsp, struct slice payload,
+        const struct sio_handshake *hs)
 {
         UNUSED(app);
         UNUSED(nsp);
@@ -38,7 +40,8 @@ static void on_event(void *app, struct sio_socket *s, const struct sio_event *ev
         json_compact(buf_slice(&list), &args);
         struct slice same = slice_of(args.p + 1, args.n - 2);
         if (slice_is(ev->name, "message")) {
-                struct msg *m = sio_frame(sio_nsp(s), SLICE_LIT("message-back"), same, SLICE_NONE, ev->attachments, ev->attachment_count);
+                struct msg *m = sio_frame(sio_nsp(s), SLICE_LIT("message-back"), same, SLICE_NONE,
+                        ev->attachments, ev->attachment_count);
                 int r = sio_push(s, m, false);
                 UNUSED(r);
                 sio_flush(s);
@@ -61,7 +64,8 @@ int main(int argc, char **argv)
 {
         struct conf_host host;
         conf_host_start(&host, argc, argv);
-        static const struct sio_ops ops = {.connect = on_connect, .event = on_event, .closed = on_closed};
+        static const struct sio_ops ops = {
+                .connect = on_connect, .event = on_event, .closed = on_closed};
         struct sio_options o = {
                 .path = "/socket.io/",
                 .ping_interval_ms = 300,
@@ -79,7 +83,9 @@ int main(int argc, char **argv)
         };
         void *apps[CONF_SHARDS] = {0};
         struct sio_server *srv;
-        conf_must(&host, sio_server_new(&o, &ops, host.shards, apps, CONF_SHARDS, host.metrics, &srv), "Socket.IO server");
+        conf_must(&host,
+                sio_server_new(&o, &ops, host.shards, apps, CONF_SHARDS, host.metrics, &srv),
+                "Socket.IO server");
         sio_server_mount(srv, host.http);
         conf_host_serve(&host);
         sio_server_stop(srv);

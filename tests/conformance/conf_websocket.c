@@ -1,6 +1,6 @@
 /*
- * conf-websocket - a raw echo of text and binary messages on any path, for suites of RFC 6455: the connection and the frame reader
- * that the Socket.IO server stands on, without it.
+ * conf-websocket - a raw echo of text and binary messages on any path, for suites of RFC 6455: the
+ * connection and the frame reader that the Socket.IO server stands on, without it.
  */
 #include "conf_host.h"
 
@@ -31,7 +31,8 @@ static void flush(struct echo *e)
 {
         struct msg *m;
         while ((m = outbox_peek(&e->out, 0)) && !conn_blocked(&e->conn)) {
-                ssize_t n = conn_write(&e->conn, slice_of(m->bytes + e->out.front_off, m->ws_n - e->out.front_off));
+                ssize_t n = conn_write(&e->conn,
+                        slice_of(m->bytes + e->out.front_off, m->ws_n - e->out.front_off));
                 if (n < 0) {
                         conn_close(&e->conn);
                         return;
@@ -62,7 +63,8 @@ static void on_bytes(struct conn *c, struct slice in)
         enum ws_kind kind;
         while (!e->ending && (kind = ws_next(e->pool, &e->ws, &in, &item)) != WS_MORE) {
                 if (kind == WS_TEXT || kind == WS_BINARY) {
-                        size_t n = ws_frame_header(kind == WS_TEXT ? WS_OP_TEXT : WS_OP_BINARY, item.payload.n, head);
+                        size_t n = ws_frame_header(
+                                kind == WS_TEXT ? WS_OP_TEXT : WS_OP_BINARY, item.payload.n, head);
                         queue(e, slice_of(head, n), item.payload);
                 } else if (item.reply.n) {
                         queue(e, item.reply, SLICE_NONE);
@@ -91,7 +93,8 @@ static void on_closed(struct conn *c)
         free(e);
 }
 
-static const struct conn_ops ops = {.bytes = on_bytes, .writable = on_writable, .hangup = on_hangup, .closed = on_closed};
+static const struct conn_ops ops = {
+        .bytes = on_bytes, .writable = on_writable, .hangup = on_hangup, .closed = on_closed};
 
 struct arrival {
         struct mail mail;
@@ -105,7 +108,8 @@ static void run_arrival(struct mail *m)
         struct arrival *a = container_of(m, struct arrival, mail);
         struct echo *e = xcalloc(1, sizeof(*e));
         e->pool = a->eh->pools[a->shard];
-        if (conn_open(&e->conn, a->eh->host.shards[a->shard], a->ho.fd, a->ho.client_addr, slice_of(a->ho.rest, a->ho.rest_n), &ops) < 0)
+        if (conn_open(&e->conn, a->eh->host.shards[a->shard], a->ho.fd, a->ho.client_addr,
+                    slice_of(a->ho.rest, a->ho.rest_n), &ops) < 0)
                 free(e);
         else
                 a->ho.fd = -1;
@@ -138,7 +142,9 @@ int main(int argc, char **argv)
 {
         struct echo_host eh = {0};
         conf_host_start(&eh.host, argc, argv);
-        struct ws_limits limits = {.message_bytes_max = MESSAGE_BYTES_MAX, .fragments_max = FRAGMENTS_MAX, .partial_bytes_max = 1u << 30};
+        struct ws_limits limits = {.message_bytes_max = MESSAGE_BYTES_MAX,
+                .fragments_max = FRAGMENTS_MAX,
+                .partial_bytes_max = 1u << 30};
         for (unsigned i = 0; i < CONF_SHARDS; i++)
                 eh.pools[i] = ws_pool_new(&limits);
         http_websocket(eh.host.http, "/", check, ready, &eh);

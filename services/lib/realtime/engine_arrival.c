@@ -1,5 +1,6 @@
 /*
- * What workers send to a shard: sockets whose request is verified as far as a worker can, and questions about sessions.
+ * What workers send to a shard: sockets whose request is verified as far as a worker can, and
+ * questions about sessions.
  */
 #include "realtime/engine_internal.h"
 
@@ -126,7 +127,8 @@ void arrival_post(struct arrival *a)
 
 /* ---- questions ---- */
 
-/* Shared by the worker that waits and the shard that answers; the last one frees it, so that a late answer harms nobody. */
+/* Shared by the worker that waits and the shard that answers; the last one frees it, so that a late
+ * answer harms nobody. */
 struct ask {
         struct mail mail;
         pthread_mutex_t lock;
@@ -178,7 +180,9 @@ static enum ask_answer decide(struct engine_session *s, enum ask_kind kind)
 static void run_ask(struct mail *m)
 {
         struct ask *q = container_of(m, struct ask, mail);
-        enum ask_answer answer = q->es->stopped ? ANSWER_UNKNOWN : decide(engine_session_find(q->es, q->sid), q->kind);
+        enum ask_answer answer = q->es->stopped
+                                         ? ANSWER_UNKNOWN
+                                         : decide(engine_session_find(q->es, q->sid), q->kind);
         pthread_mutex_lock(&q->lock);
         q->answer = answer;
         q->done = true;
@@ -187,7 +191,8 @@ static void run_ask(struct mail *m)
         ask_unref(q);
 }
 
-static struct ask *ask_new(struct engine_server *srv, const uint8_t sid[ENGINE_SID_BYTES], enum ask_kind kind)
+static struct ask *ask_new(
+        struct engine_server *srv, const uint8_t sid[ENGINE_SID_BYTES], enum ask_kind kind)
 {
         struct ask *q = xcalloc(1, sizeof(*q));
         pthread_condattr_t attr;
@@ -204,7 +209,8 @@ static struct ask *ask_new(struct engine_server *srv, const uint8_t sid[ENGINE_S
         return q;
 }
 
-enum ask_answer arrival_ask(struct engine_server *srv, const uint8_t sid[ENGINE_SID_BYTES], enum ask_kind kind)
+enum ask_answer arrival_ask(
+        struct engine_server *srv, const uint8_t sid[ENGINE_SID_BYTES], enum ask_kind kind)
 {
         struct ask *q = ask_new(srv, sid, kind);
         enum ask_answer answer = ANSWER_UNKNOWN;

@@ -1,5 +1,6 @@
 /*
- * The headers of a handshake, packed into one allocation: an idle connection keeps its address and little more.
+ * The headers of a handshake, packed into one allocation: an idle connection keeps its address and
+ * little more.
  */
 #include "realtime/engine_internal.h"
 

@@ -81,5 +81,6 @@ bool engine_receive_payload(struct engine_session *s, struct slice body)
         while (s->state == ENGINE_OPEN && eio_payload_next(body, &at, &text))
                 packet(s, text);
         buf_done(&repaired);
-        return s->state != ENGINE_CLOSED || (s->reason != ENGINE_CLOSE_PARSE_ERROR && s->reason != ENGINE_CLOSE_TRANSPORT_ERROR);
+        return s->state != ENGINE_CLOSED ||
+               (s->reason != ENGINE_CLOSE_PARSE_ERROR && s->reason != ENGINE_CLOSE_TRANSPORT_ERROR);
 }

@@ -32,7 +32,7 @@
 #define ENGINE_LINGER_MS 5000     /* how long a closing session may still send what is queued */
 #define ENGINE_NOOP_MS 100        /* while an upgrade is probed, how often a parked GET is let go */
 #define ENGINE_FRAGMENTS_MAX 4096 /* frames of one WebSocket message */
-#define ENGINE_HARD_FACTOR 4      /* answers may fill the outbox so many times before the session is closed */
+#define ENGINE_HARD_FACTOR 4      /* outboxes full of answers, then the session is closed */
 
 struct poll_get;
 struct ws_link;
@@ -44,13 +44,13 @@ struct engine_shard {
         struct shard *shard;       /* borrowed */
         void *app;                 /* the application's, for the callbacks */
         unsigned index;
-        struct map by_sid;         /* sid bytes -> struct engine_session, OPEN and CLOSING */
-        struct list sessions;      /* struct engine_session.link; the same, then those that wait for their ops.closed */
-        struct ws_pool *pool;      /* owned */
-        struct msg *ping, *noop, *close; /* one reference each: the packets that are always the same */
+        struct map by_sid;               /* sid bytes -> struct engine_session, OPEN and CLOSING */
+        struct list sessions;            /* the same, and those that wait for their ops.closed */
+        struct ws_pool *pool;            /* owned */
+        struct msg *ping, *noop, *close; /* one reference each: always the same packets */
         struct shard_timer drain;
         int64_t drain_until_ms;
-        int64_t queued;            /* unsent bytes of all sessions */
+        int64_t queued; /* unsent bytes of all sessions */
         bool stopped;
         /* What other threads may see. */
         atomic_uint open;
@@ -63,9 +63,9 @@ struct engine_server {
         struct metrics *metrics; /* borrowed; may be NULL */
         uint32_t instance;       /* in every sid */
         unsigned shard_count;
-        atomic_uint next;        /* round robin */
+        atomic_uint next; /* round robin */
         atomic_bool draining;
-        char *path_bare;         /* owned: path without its last slash */
+        char *path_bare; /* owned: path without its last slash */
         struct engine_shard shards[];
 };
 
@@ -83,25 +83,26 @@ struct engine_session {
         struct shard_timer timer;      /* for the nearest of the deadlines below */
         struct shard_later later;
         struct outbox out;
-        struct msg *one;               /* the only queued message, held without a ring; NULL if out holds any */
-        struct ws_link *ws;            /* the WebSocket that is the transport, or NULL: polling */
-        struct upgrade *upgrade;       /* owned while under way */
-        struct poll_get *get;          /* parked; polling only */
-        struct poll_get *writing;      /* an answer that the client has not taken in full */
-        struct hello *hello;           /* owned: the handshake's headers */
-        int64_t beat_ms;               /* next ping, or the end of waiting for its pong; monotonic, as all of them; 0 = none */
-        int64_t stall_ms;              /* the transport must have made progress by then */
-        int64_t app_ms;                /* engine_deadline() */
-        int64_t linger_ms;             /* CLOSING ends */
-        uint32_t drained_level;        /* ops.drained() is owed when queued bytes are down to it; valid if owe_drained */
-        uint8_t reason;                /* enum engine_close_reason, once not OPEN */
+        struct msg *one; /* the only queued message, held without a ring; NULL if out holds any */
+        struct ws_link *ws;       /* the WebSocket that is the transport, or NULL: polling */
+        struct upgrade *upgrade;  /* owned while under way */
+        struct poll_get *get;     /* parked; polling only */
+        struct poll_get *writing; /* an answer that the client has not taken in full */
+        struct hello *hello;      /* owned: the handshake's headers */
+        /* Deadlines, monotonic; 0 = none. */
+        int64_t beat_ms;        /* next ping, or the end of waiting for its pong */
+        int64_t stall_ms;       /* the transport must have made progress by then */
+        int64_t app_ms;         /* engine_deadline() */
+        int64_t linger_ms;      /* CLOSING ends */
+        uint32_t drained_level; /* if owe_drained: so few queued bytes call ops.drained() */
+        uint8_t reason;         /* enum engine_close_reason, once not OPEN */
         bool awaits_pong : 1;
-        bool post_open : 1;            /* a worker reads a POST's body */
+        bool post_open : 1; /* a worker reads a POST's body */
         bool owe_drained : 1;
         bool wants_turn : 1;
-        bool paused : 1;               /* not read from: too many answers wait */
-        bool told : 1;                 /* ops.closed was called */
-        bool set_cookie : 1;           /* the first poll has not been answered */
+        bool paused : 1;     /* not read from: too many answers wait */
+        bool told : 1;       /* ops.closed was called */
+        bool set_cookie : 1; /* the first poll has not been answered */
         _Alignas(16) char user[];
 };
 
@@ -120,19 +121,22 @@ static inline bool engine_idle(const struct engine_session *s)
 
 /* ---- engine_session.c ---- */
 struct hello *hello_new(const struct engine_handshake *hs);
-struct engine_session *engine_session_new(struct engine_shard *es, struct hello *hello /* taken */, struct ws_link *ws);
-struct engine_session *engine_session_find(struct engine_shard *es, const uint8_t sid[ENGINE_SID_BYTES]);
+struct engine_session *engine_session_new(
+        struct engine_shard *es, struct hello *hello /* taken */, struct ws_link *ws);
+struct engine_session *engine_session_find(
+        struct engine_shard *es, const uint8_t sid[ENGINE_SID_BYTES]);
 enum engine_farewell {
-        FAREWELL_CLOSE,  /* 1 to a parked GET, a close frame to a WebSocket */
-        FAREWELL_NOOP,   /* 6 to a parked GET: the client has said 1 itself */
-        FAREWELL_NONE,   /* the peer is gone */
+        FAREWELL_CLOSE, /* 1 to a parked GET, a close frame to a WebSocket */
+        FAREWELL_NOOP,  /* 6 to a parked GET: the client has said 1 itself */
+        FAREWELL_NONE,  /* the peer is gone */
 };
 /* CLOSED, from any state. */
-void engine_end(struct engine_session *s, enum engine_close_reason reason, enum engine_farewell how);
+void engine_end(
+        struct engine_session *s, enum engine_close_reason reason, enum engine_farewell how);
 /* The nearest deadline may have moved. */
 void engine_arm(struct engine_session *s);
 void engine_pong(struct engine_session *s);
-/* The transport became a WebSocket: a pong that the poll was to bring may have been lost with it. */
+/* The transport became a WebSocket: a pong on its way by polling may be lost. */
 void engine_restart_pong(struct engine_session *s);
 /* Closes the next slice; engine_server's drain timer. */
 void engine_close_some(struct engine_shard *es, size_t count);
@@ -165,17 +169,20 @@ void polling_flush(struct engine_session *s);
 /* The parked GET is answered with this packet alone and forgotten. */
 void polling_release(struct engine_session *s, struct msg *m);
 void polling_detach(struct engine_session *s);
-/* A whole answer to a request whose socket is here; then the socket goes back to the intake or is closed. */
-void polling_answer(struct engine_shard *es, struct http_handover *ho, int status, const char *content_type, const char *cors, struct slice body);
-void polling_refuse(struct engine_shard *es, struct http_handover *ho, enum eio_refusal why, const char *cors);
+/* A whole answer to a request whose socket is here; then the socket goes back to the intake or is
+ * closed. */
+void polling_answer(struct engine_shard *es, struct http_handover *ho, int status,
+        const char *content_type, const char *cors, struct slice body);
+void polling_refuse(
+        struct engine_shard *es, struct http_handover *ho, enum eio_refusal why, const char *cors);
 
 /* ---- websocket.c ---- */
 struct ws_link {
         struct conn conn;
         struct ws ws;
-        struct engine_shard *es;       /* borrowed */
+        struct engine_shard *es;        /* borrowed */
         struct engine_session *session; /* whose transport it is, or NULL */
-        struct upgrade *upgrade;       /* that it is the candidate of, or NULL */
+        struct upgrade *upgrade;        /* that it is the candidate of, or NULL */
 };
 /* Takes ho's socket. NULL: the connection could not be taken; everything is closed. */
 struct ws_link *websocket_open(struct engine_shard *es, struct http_handover *ho);
@@ -195,17 +202,23 @@ bool engine_websocket_check(void *arg, struct http_request *rq);
 void engine_websocket_ready(void *arg, struct http_request *rq);
 
 /* ---- engine_arrival.c ---- */
-enum arrival_kind { ARRIVAL_POLL, ARRIVAL_POLL_HANDSHAKE, ARRIVAL_POST, ARRIVAL_WS, ARRIVAL_WS_HANDSHAKE };
+enum arrival_kind {
+        ARRIVAL_POLL,
+        ARRIVAL_POLL_HANDSHAKE,
+        ARRIVAL_POST,
+        ARRIVAL_WS,
+        ARRIVAL_WS_HANDSHAKE
+};
 struct arrival {
         struct mail mail;
         struct engine_shard *es;
         enum arrival_kind kind;
         uint8_t sid[ENGINE_SID_BYTES];
-        bool websocket_query;     /* ?transport=websocket on a plain request */
-        struct http_handover ho;  /* owned */
-        struct hello *hello;      /* owned; handshakes only */
-        char *cors;               /* owned header lines, or NULL */
-        char *body;               /* owned; POST only */
+        bool websocket_query;    /* ?transport=websocket on a plain request */
+        struct http_handover ho; /* owned */
+        struct hello *hello;     /* owned; handshakes only */
+        char *cors;              /* owned header lines, or NULL */
+        char *body;              /* owned; POST only */
         size_t body_n;
 };
 /* Takes a; if the shard has ended the socket is closed. */
@@ -219,6 +232,7 @@ enum ask_kind {
 };
 enum ask_answer { ANSWER_UNKNOWN, ANSWER_POLLING, ANSWER_WEBSOCKET, ANSWER_OVERLAP };
 /* On a worker: waits for the shard, for a bounded time. */
-enum ask_answer arrival_ask(struct engine_server *srv, const uint8_t sid[ENGINE_SID_BYTES], enum ask_kind kind);
+enum ask_answer arrival_ask(
+        struct engine_server *srv, const uint8_t sid[ENGINE_SID_BYTES], enum ask_kind kind);
 
 #endif

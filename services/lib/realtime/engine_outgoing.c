@@ -1,11 +1,13 @@
 /*
  * What goes out: a queue of shared messages, bounded in bytes.
  *
- * Most of the time a connection gets one message and writes it at once. So a single message is held in `one`, and only a second one
- * moves both into the ring: the usual path allocates nothing for a recipient.
+ * Most of the time a connection gets one message and writes it at once. So a single message is held
+ * in `one`, and only a second one moves both into the ring: the usual path allocates nothing for a
+ * recipient.
  *
- * At the bound a client's events are dropped (its cursor brings them back); answers to its own requests are not, but it is
- * read from no more until it has taken half of them, and who queues answers beyond ENGINE_HARD_FACTOR bounds is closed.
+ * At the bound a client's events are dropped (its cursor brings them back); answers to its own
+ * requests are not, but it is read from no more until it has taken half of them, and who queues
+ * answers beyond ENGINE_HARD_FACTOR bounds is closed.
  */
 #include "realtime/engine_internal.h"
 
@@ -95,13 +97,14 @@ static void drop_at_bound(struct engine_session *s)
         msg_unref(first);
 }
 
-/* Whether a message that nobody is owed goes out now or not at all. A poll's client is away between two polls, and that
- * short while is no reason to drop. */
+/* Whether a message that nobody is owed goes out now or not at all. A poll's client is away between
+ * two polls, and that short while is no reason to drop. */
 static bool takes_volatile(const struct engine_session *s, const struct msg *m)
 {
         if (s->ws && conn_blocked(&s->ws->conn))
                 return false;
-        return engine_idle(s) || (uint64_t)engine_queued(s) + m->ws_n <= s->es->srv->o.outbox_bytes_max / 4;
+        return engine_idle(s) ||
+               (uint64_t)engine_queued(s) + m->ws_n <= s->es->srv->o.outbox_bytes_max / 4;
 }
 
 int engine_push(struct engine_session *s, struct msg *m, bool catchup)

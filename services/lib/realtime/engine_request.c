@@ -1,8 +1,10 @@
 /*
- * Requests on civetweb's workers: verified in the reference's order as far as that needs no session, then handed to the shard.
+ * Requests on civetweb's workers: verified in the reference's order as far as that needs no
+ * session, then handed to the shard.
  *
- * transport known, Origin's characters, sid known, transport fits the session; without a sid: GET, no plain GET for
- * WebSocket, version 4. A poll's socket leaves at once, and its shard answers; a POST's body is read here, after the shard was asked.
+ * transport known, Origin's characters, sid known, transport fits the session; without a sid: GET,
+ * no plain GET for WebSocket, version 4. A poll's socket leaves at once, and its shard answers; a
+ * POST's body is read here, after the shard was asked.
  */
 #include "realtime/engine_internal.h"
 
@@ -27,8 +29,10 @@ static void refuse(struct engine_server *srv, struct http_request *rq, enum eio_
         count_refusal(srv, why);
 }
 
-/* Before the 101: the reference says it in a line of text, but for a refused Origin, whose status counts. */
-static void refuse_websocket(struct engine_server *srv, struct http_request *rq, enum eio_refusal why)
+/* Before the 101: the reference says it in a line of text, but for a refused Origin, whose status
+ * counts. */
+static void refuse_websocket(
+        struct engine_server *srv, struct http_request *rq, enum eio_refusal why)
 {
         if (why == EIO_FORBIDDEN) {
                 refuse(srv, rq, why);
@@ -43,7 +47,8 @@ static bool refuse_if_draining(struct engine_server *srv, struct http_request *r
         enum { LABEL_DRAINING = 7 };
         if (!atomic_load_explicit(&srv->draining, memory_order_relaxed))
                 return false;
-        http_reply(rq, 503, "application/json", NO_STORE, SLICE_LIT("{\"code\":3,\"message\":\"Draining\"}"));
+        http_reply(rq, 503, "application/json", NO_STORE,
+                SLICE_LIT("{\"code\":3,\"message\":\"Draining\"}"));
         metrics_add(srv->metrics, M_handshakes_refused, LABEL_DRAINING, 1);
         return true;
 }
@@ -109,7 +114,8 @@ static struct hello *read_hello(struct http_request *rq, bool websocket)
 /* The shard with the fewest sessions; among equals, each in its turn. */
 static struct engine_shard *choose_shard(struct engine_server *srv)
 {
-        unsigned start = atomic_fetch_add_explicit(&srv->next, 1, memory_order_relaxed) % srv->shard_count;
+        unsigned start =
+                atomic_fetch_add_explicit(&srv->next, 1, memory_order_relaxed) % srv->shard_count;
         struct engine_shard *best = NULL;
         unsigned least = 0;
         for (unsigned i = 0; i < srv->shard_count; i++) {
@@ -143,7 +149,8 @@ static char *cors_text(const struct http_request *rq)
 
 /* ---- plain requests ---- */
 
-static void hand_over_poll(struct engine_server *srv, struct http_request *rq, const uint8_t *sid, bool websocket_query)
+static void hand_over_poll(struct engine_server *srv, struct http_request *rq, const uint8_t *sid,
+        bool websocket_query)
 {
         struct engine_shard *es = sid ? &srv->shards[engine_sid_shard(sid)] : choose_shard(srv);
         struct arrival *a = arrival_new(es, sid ? ARRIVAL_POLL : ARRIVAL_POLL_HANDSHAKE);
@@ -169,7 +176,8 @@ static void handshake(struct engine_server *srv, struct http_request *rq, const 
                 hand_over_poll(srv, rq, NULL, false);
 }
 
-static void fail_post(struct engine_server *srv, struct http_request *rq, const uint8_t sid[ENGINE_SID_BYTES], int why)
+static void fail_post(struct engine_server *srv, struct http_request *rq,
+        const uint8_t sid[ENGINE_SID_BYTES], int why)
 {
         bool goes_on = why == -EMSGSIZE || why == -EBUSY;
         (void)arrival_ask(srv, sid, goes_on ? ASK_POST_FORGET : ASK_POST_FAIL);
@@ -178,7 +186,8 @@ static void fail_post(struct engine_server *srv, struct http_request *rq, const 
                 http_reply(rq, status, NULL, NO_STORE, SLICE_NONE);
 }
 
-static void post(struct engine_server *srv, struct http_request *rq, const uint8_t sid[ENGINE_SID_BYTES])
+static void post(
+        struct engine_server *srv, struct http_request *rq, const uint8_t sid[ENGINE_SID_BYTES])
 {
         struct slice type = http_header(rq, "Content-Type"), body;
         static const char octets[] = "application/octet-stream";
@@ -200,7 +209,8 @@ static void post(struct engine_server *srv, struct http_request *rq, const uint8
         arrival_post(a);
 }
 
-static void request_of_session(struct engine_server *srv, struct http_request *rq, const struct eio_query *q)
+static void request_of_session(
+        struct engine_server *srv, struct http_request *rq, const struct eio_query *q)
 {
         uint8_t sid[ENGINE_SID_BYTES];
         if (!engine_sid_parse(slice_str(q->sid), srv->instance, srv->shard_count, sid)) {
@@ -271,10 +281,12 @@ bool engine_websocket_check(void *arg, struct http_request *rq)
                 refuse_websocket(srv, rq, EIO_TRANSPORT_UNKNOWN);
         } else if (q.transport != EIO_TRANSPORT_WEBSOCKET || origin_has_bad_bytes(rq)) {
                 refuse_websocket(srv, rq, EIO_BAD_REQUEST);
-        } else if (!http_origin_allowed(srv->o.origins, http_header(rq, "Origin")) && !http_same_origin(rq)) {
+        } else if (!http_origin_allowed(srv->o.origins, http_header(rq, "Origin")) &&
+                   !http_same_origin(rq)) {
                 refuse_websocket(srv, rq, EIO_FORBIDDEN);
         } else if (q.sid[0]) {
-                if (engine_sid_parse(slice_str(q.sid), srv->instance, srv->shard_count, sid) && arrival_ask(srv, sid, ASK_KNOWN) != ANSWER_UNKNOWN)
+                if (engine_sid_parse(slice_str(q.sid), srv->instance, srv->shard_count, sid) &&
+                        arrival_ask(srv, sid, ASK_KNOWN) != ANSWER_UNKNOWN)
                         return true;
                 refuse_websocket(srv, rq, EIO_SESSION_UNKNOWN);
         } else if (!q.version_4) {

@@ -26,7 +26,8 @@ static void on_drain(struct shard *sh, struct shard_timer *t);
 static void init_shard(struct engine_server *srv, unsigned i, struct shard *shard, void *app)
 {
         struct engine_shard *es = &srv->shards[i];
-        struct ws_limits limits = {.message_bytes_max = srv->o.max_payload, .fragments_max = ENGINE_FRAGMENTS_MAX};
+        struct ws_limits limits = {
+                .message_bytes_max = srv->o.max_payload, .fragments_max = ENGINE_FRAGMENTS_MAX};
         es->srv = srv;
         es->shard = shard;
         es->app = app;
@@ -41,12 +42,14 @@ static void init_shard(struct engine_server *srv, unsigned i, struct shard *shar
         atomic_init(&es->queued_seen, 0);
 }
 
-int engine_server_new(const struct engine_options *o, const struct engine_ops *ops, struct shard *const *shards, void *const *apps,
-        unsigned shard_count, struct metrics *metrics, struct engine_server **ret)
+int engine_server_new(const struct engine_options *o, const struct engine_ops *ops,
+        struct shard *const *shards, void *const *apps, unsigned shard_count,
+        struct metrics *metrics, struct engine_server **ret)
 {
         size_t path_n = o->path ? strlen(o->path) : 0;
-        if (path_n < 2 || o->path[0] != '/' || o->path[path_n - 1] != '/' || shard_count == 0 || shard_count > SHARDS_MAX || !ops->opened ||
-                !ops->message || !ops->closed || o->ping_interval_ms == 0 || o->ping_timeout_ms == 0 || o->max_payload == 0)
+        if (path_n < 2 || o->path[0] != '/' || o->path[path_n - 1] != '/' || shard_count == 0 ||
+                shard_count > SHARDS_MAX || !ops->opened || !ops->message || !ops->closed ||
+                o->ping_interval_ms == 0 || o->ping_timeout_ms == 0 || o->max_payload == 0)
                 return -EINVAL;
         struct engine_server *srv = xcalloc(1, sizeof(*srv) + shard_count * sizeof(srv->shards[0]));
         srv->o = *o;
@@ -119,7 +122,8 @@ static void on_drain(struct shard *sh, struct shard_timer *t)
         size_t slices = left_ms > DRAIN_SLICE_MS ? (size_t)(left_ms / DRAIN_SLICE_MS) : 1;
         engine_close_some(es, (open + slices - 1) / slices);
         if (open > 0)
-                shard_timer_set(sh, t, DRAIN_SLICE_MS / 2 + (int64_t)(random_u64() % DRAIN_SLICE_MS));
+                shard_timer_set(
+                        sh, t, DRAIN_SLICE_MS / 2 + (int64_t)(random_u64() % DRAIN_SLICE_MS));
 }
 
 struct drain_mail {
@@ -132,7 +136,7 @@ static void run_drain(struct mail *m)
 {
         struct drain_mail *d = container_of(m, struct drain_mail, mail);
         if (!d->es->stopped) {
-                /* A polling session lingers until its next poll: the last ones begin early enough. */
+                /* A polling session lingers until its next poll: the last ones begin early. */
                 d->es->drain_until_ms = shard_now_ms(d->es->shard) + d->drain_ms - d->drain_ms / 5;
                 shard_timer_set(d->es->shard, &d->es->drain, 0);
         }

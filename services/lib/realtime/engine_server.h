@@ -1,13 +1,16 @@
 /*
- * engine_server - Engine.IO 4: sessions over long-polling and WebSocket, for an application that sees packets only.
+ * engine_server - Engine.IO 4: sessions over long-polling and WebSocket, for an application that
+ * sees packets only.
  *
- * One server spans all shards; a session lives on one of them, named in its sid, and every call about it happens on that shard's
- * thread. Requests are verified on civetweb's workers; then the socket leaves for the shard. Transports, heartbeats, the
- * upgrade, limits and the bounded outbox are here; what a message means is the application's (socketio_server is one).
+ * One server spans all shards; a session lives on one of them, named in its sid, and every call
+ * about it happens on that shard's thread. Requests are verified on civetweb's workers; then the
+ * socket leaves for the shard. Transports, heartbeats, the upgrade, limits and the bounded outbox
+ * are here; what a message means is the application's (socketio_server is one).
  *
- * A session goes OPEN -> (CLOSING: the application was told, what is queued still goes out) -> CLOSED. ops.closed comes at the end
- * of the loop turn, never from inside a call of the application; only after it the session's memory goes. Calls about a session that
- * is closing are harmless and do nothing.
+ * A session goes OPEN -> (CLOSING: the application was told, what is queued still goes out) ->
+ * CLOSED. ops.closed comes at the end of the loop turn, never from inside a call of the
+ * application; only after it the session's memory goes. Calls about a session that is closing are
+ * harmless and do nothing.
  */
 #ifndef TERN_REALTIME_ENGINE_SERVER_H
 #define TERN_REALTIME_ENGINE_SERVER_H
@@ -64,21 +67,24 @@ struct engine_options {
         uint32_t ping_interval_ms, ping_timeout_ms, upgrade_timeout_ms, stall_ms;
         uint32_t max_payload;                         /* bytes of one message or of one POST */
         uint32_t outbox_bytes_max, catchup_bytes_max; /* unsent bytes of one session */
-        const char *origins;                          /* who may open WebSockets: see http_origin_allowed(); the same origin always may */
-        bool cookie;                                  /* Set-Cookie: io=<sid> with the first poll */
-        size_t session_user_size;                     /* application memory in each session, zeroed */
-        void (*rest)(void *arg, int fd, const char *client_addr); /* takes a socket that may carry another request; any thread */
+        const char *origins; /* may open WebSockets: see http_origin_allowed(); and the same one */
+        bool cookie;         /* Set-Cookie: io=<sid> with the first poll */
+        size_t session_user_size; /* application memory in each session, zeroed */
+        /* Takes a socket that may carry another request. Any thread. */
+        void (*rest)(void *arg, int fd, const char *client_addr);
         void *rest_arg;
 };
 
 /* apps[i] is handed to the callbacks of shard i. Texts of o are copied. */
-MUST_CHECK int engine_server_new(const struct engine_options *o, const struct engine_ops *ops, struct shard *const *shards, void *const *apps,
-        unsigned shard_count, struct metrics *metrics, struct engine_server **ret);
+MUST_CHECK int engine_server_new(const struct engine_options *o, const struct engine_ops *ops,
+        struct shard *const *shards, void *const *apps, unsigned shard_count,
+        struct metrics *metrics, struct engine_server **ret);
 /* Adds the routes; before http_server_start(). */
 void engine_server_mount(struct engine_server *srv, struct http_server *http);
 /* No new sessions; closes the open ones in slices over drain_ms. Any thread. */
 void engine_server_drain(struct engine_server *srv, uint32_t drain_ms);
-/* Main thread, shards running, workers stopped: closes all and returns when ops.closed has run for all. */
+/* Main thread, shards running, workers stopped: closes all and returns when ops.closed has run for
+ * all. */
 void engine_server_stop(struct engine_server *srv);
 /* After the shards have ended. NULL is fine; returns NULL. */
 struct engine_server *engine_server_free(struct engine_server *srv);
@@ -88,14 +94,17 @@ void *engine_user(struct engine_session *s);
 struct engine_session *engine_session_of(void *user);
 /* OPEN: neither closing nor closed. */
 bool engine_is_open(const struct engine_session *s);
-/* What the client came with; after engine_handshake_trim() only client_addr, authorization, query, time_ms and websocket are left. */
+/* What the client came with; after engine_handshake_trim() only client_addr, authorization, query,
+ * time_ms and websocket are left. */
 void engine_handshake_get(const struct engine_session *s, struct engine_handshake *ret);
 void engine_handshake_trim(struct engine_session *s);
 
-/* Queues m (its own reference); nothing is written before engine_flush() or the end of the loop turn after engine_send().
- * 0; -ENOBUFS at the bound, after ops.dropped(); -EAGAIN with catchup above catchup_bytes_max: ops.drained() follows both. */
+/* Queues m (its own reference); nothing is written before engine_flush() or the end of the loop
+ * turn after engine_send(). 0; -ENOBUFS at the bound, after ops.dropped(); -EAGAIN with catchup
+ * above catchup_bytes_max: ops.drained() follows both. */
 MUST_CHECK int engine_push(struct engine_session *s, struct msg *m, bool catchup);
-/* Queues an answer, takes over the caller's reference, and writes at the end of the turn. Too many unread answers close the session. */
+/* Queues an answer, takes over the caller's reference, and writes at the end of the turn. Too many
+ * unread answers close the session. */
 void engine_send(struct engine_session *s, struct msg *m);
 void engine_flush(struct engine_session *s);
 /* ops.turn() at the end of this loop turn. */

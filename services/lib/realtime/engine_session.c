@@ -43,8 +43,8 @@ void engine_arm(struct engine_session *s)
         shard_timer_set(s->es->shard, &s->timer, left > 0 ? left : 0);
 }
 
-/* The session's end counts from when the ping was due, so that lateness of the loop does not add up; if it was held up for a good
- * part of the client's time, the client gets its whole time. */
+/* The session's end counts from when the ping was due, so that lateness of the loop does not add
+ * up; if it was held up for a good part of the client's time, the client gets its whole time. */
 static void ping(struct engine_session *s, int64_t now)
 {
         uint32_t timeout_ms = s->es->srv->o.ping_timeout_ms;
@@ -55,7 +55,8 @@ static void ping(struct engine_session *s, int64_t now)
         engine_flush(s);
 }
 
-/* Ends the session if one of its deadlines has passed. Also asked on requests: a sweep alone would be late. */
+/* Ends the session if one of its deadlines has passed. Also asked on requests: a sweep alone would
+ * be late. */
 static bool expire(struct engine_session *s, int64_t now)
 {
         if (s->stall_ms && now >= s->stall_ms)
@@ -82,7 +83,8 @@ static void on_timer(struct shard *sh, struct shard_timer *t)
         engine_arm(s);
 }
 
-/* The client's timer starts anew with each of our pings, so ours starts anew with each of its pongs. */
+/* The client's timer starts anew with each of our pings, so ours starts anew with each of its
+ * pongs. */
 void engine_pong(struct engine_session *s)
 {
         s->awaits_pong = false;
@@ -118,14 +120,16 @@ static void queue_handshake(struct engine_session *s)
         engine_sid_text(s->sid, sid);
         struct buf text = BUF_EMPTY;
         buf_add_char(&text, '0');
-        eio_handshake(&text, slice_of(sid, sizeof(sid)), !s->ws, o->ping_interval_ms, o->ping_timeout_ms, o->max_payload);
+        eio_handshake(&text, slice_of(sid, sizeof(sid)), !s->ws, o->ping_interval_ms,
+                o->ping_timeout_ms, o->max_payload);
         struct msg *m = frame_packet(buf_slice(&text), NULL, 0);
         buf_done(&text);
         engine_queue(s, m);
         msg_unref(m);
 }
 
-struct engine_session *engine_session_new(struct engine_shard *es, struct hello *hello, struct ws_link *ws)
+struct engine_session *engine_session_new(
+        struct engine_shard *es, struct hello *hello, struct ws_link *ws)
 {
         struct engine_server *srv = es->srv;
         struct engine_session *s = xcalloc(1, sizeof(*s) + srv->o.session_user_size);
@@ -152,7 +156,8 @@ struct engine_session *engine_session_new(struct engine_shard *es, struct hello 
         return s;
 }
 
-struct engine_session *engine_session_find(struct engine_shard *es, const uint8_t sid[ENGINE_SID_BYTES])
+struct engine_session *engine_session_find(
+        struct engine_shard *es, const uint8_t sid[ENGINE_SID_BYTES])
 {
         struct engine_session *s = map_get(&es->by_sid, sid_key(sid));
         return s && !expire(s, engine_now(s)) ? s : NULL;
@@ -217,7 +222,8 @@ void engine_abort(struct engine_session *s, enum engine_close_reason reason)
                 engine_end(s, reason, FAREWELL_CLOSE);
 }
 
-/* What is queued for the client's own requests still goes out; a poll that comes in time is told the end by a `1`. */
+/* What is queued for the client's own requests still goes out; a poll that comes in time is told
+ * the end by a `1`. */
 void engine_close(struct engine_session *s, enum engine_close_reason reason)
 {
         if (s->state != ENGINE_OPEN)
@@ -280,7 +286,8 @@ static void reap(struct engine_session *s)
 void engine_close_some(struct engine_shard *es, size_t count)
 {
         for (; count > 0 && !list_empty(&es->sessions); count--) {
-                struct engine_session *s = list_entry(list_first(&es->sessions), struct engine_session, link);
+                struct engine_session *s =
+                        list_entry(list_first(&es->sessions), struct engine_session, link);
                 if (s->state != ENGINE_OPEN)
                         return; /* those that were closed before stand behind those that were not */
                 list_remove(&s->link);
@@ -292,7 +299,8 @@ void engine_close_some(struct engine_shard *es, size_t count)
 void engine_close_all_now(struct engine_shard *es)
 {
         while (!list_empty(&es->sessions)) {
-                struct engine_session *s = list_entry(list_first(&es->sessions), struct engine_session, link);
+                struct engine_session *s =
+                        list_entry(list_first(&es->sessions), struct engine_session, link);
                 engine_end(s, ENGINE_CLOSE_DRAIN, FAREWELL_CLOSE);
                 reap(s);
         }

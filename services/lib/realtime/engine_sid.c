@@ -20,10 +20,12 @@ void engine_sid_text(const uint8_t sid[ENGINE_SID_BYTES], char ret[ENGINE_SID_TE
         CHECK(n == ENGINE_SID_TEXT);
 }
 
-bool engine_sid_parse(struct slice text, uint32_t instance, unsigned shard_count, uint8_t ret[ENGINE_SID_BYTES])
+bool engine_sid_parse(
+        struct slice text, uint32_t instance, unsigned shard_count, uint8_t ret[ENGINE_SID_BYTES])
 {
         uint32_t of;
-        if (text.n != ENGINE_SID_TEXT || base64url_decode(text, ret, ENGINE_SID_BYTES) != ENGINE_SID_BYTES)
+        if (text.n != ENGINE_SID_TEXT ||
+                base64url_decode(text, ret, ENGINE_SID_BYTES) != ENGINE_SID_BYTES)
                 return false;
         memcpy(&of, ret + INSTANCE_AT, sizeof(of));
         return of == instance && ret[0] < shard_count;

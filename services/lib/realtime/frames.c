@@ -35,7 +35,8 @@ static char *put_ws(char *p, enum ws_opcode op, struct slice bytes)
         return put(p, bytes);
 }
 
-/* A header may take fewer than its WS_HEADER_MAX bytes, but ws_frame_header() is given that room: see the slack. */
+/* A header may take fewer than its WS_HEADER_MAX bytes, but ws_frame_header() is given that room:
+ * see the slack. */
 struct msg *frame_packet(struct slice text, const struct slice *binary, size_t count)
 {
         size_t ws_n = header_size(text.n) + text.n, poll_n = text.n;

@@ -1,9 +1,10 @@
 /*
  * polling - the HTTP half of long-polling that happens on the shard: parked GETs, and answers.
  *
- * A GET waits as a connection that is not read from; its client's hang-up is noticed all the same and ends the session. An
- * answer goes out in one write; what the kernel does not take at once stays here, one answer for each session, and the next GET
- * is not answered before it is gone. Afterwards the socket goes back to the intake for its next request.
+ * A GET waits as a connection that is not read from; its client's hang-up is noticed all the same
+ * and ends the session. An answer goes out in one write; what the kernel does not take at once
+ * stays here, one answer for each session, and the next GET is not answered before it is gone.
+ * Afterwards the socket goes back to the intake for its next request.
  */
 #include "realtime/engine_internal.h"
 
@@ -16,11 +17,11 @@
 struct poll_get {
         struct conn conn;
         struct engine_shard *es;
-        struct engine_session *session; /* that it is the get or the writing of; NULL once it is neither */
+        struct engine_session *session; /* whose get or writing it is; NULL once it is neither */
         struct shard_timer timer;       /* an answer that makes no progress */
         char *cors;                     /* owned */
         bool keep_alive, answering;
-        struct buf out;                 /* what is left of the answer */
+        struct buf out; /* what is left of the answer */
 };
 
 /* ---- heads ---- */
@@ -30,7 +31,8 @@ static const char *reason_phrase(int status)
         return status == 200 ? "OK" : status == 403 ? "Forbidden" : "Bad Request";
 }
 
-static void add_head(struct buf *out, int status, const char *content_type, const char *cors, bool keep_alive, size_t body_n)
+static void add_head(struct buf *out, int status, const char *content_type, const char *cors,
+        bool keep_alive, size_t body_n)
 {
         time_t now = (time_t)(clock_wall_ms() / 1000);
         struct tm tm;
@@ -40,8 +42,8 @@ static void add_head(struct buf *out, int status, const char *content_type, cons
         buf_printf(out, "HTTP/1.1 %d %s\r\n%s", status, reason_phrase(status), date);
         if (content_type)
                 buf_printf(out, "Content-Type: %s\r\n", content_type);
-        buf_printf(out, "Content-Length: %zu\r\ncache-control: no-store\r\nConnection: %s\r\n%s", body_n, keep_alive ? "keep-alive" : "close",
-                cors ? cors : "");
+        buf_printf(out, "Content-Length: %zu\r\ncache-control: no-store\r\nConnection: %s\r\n%s",
+                body_n, keep_alive ? "keep-alive" : "close", cors ? cors : "");
 }
 
 static void count_answer(struct engine_shard *es, int status)
@@ -59,7 +61,8 @@ static void give_back(struct engine_shard *es, int fd, const char *client_addr)
 
 /* ---- answers to requests that do not wait ---- */
 
-void polling_answer(struct engine_shard *es, struct http_handover *ho, int status, const char *content_type, const char *cors, struct slice body)
+void polling_answer(struct engine_shard *es, struct http_handover *ho, int status,
+        const char *content_type, const char *cors, struct slice body)
 {
         struct buf out = BUF_EMPTY;
         add_head(&out, status, content_type, cors, ho->keep_alive, body.n);
@@ -79,7 +82,8 @@ void polling_answer(struct engine_shard *es, struct http_handover *ho, int statu
         count_answer(es, status);
 }
 
-void polling_refuse(struct engine_shard *es, struct http_handover *ho, enum eio_refusal why, const char *cors)
+void polling_refuse(
+        struct engine_shard *es, struct http_handover *ho, enum eio_refusal why, const char *cors)
 {
         struct buf json = BUF_EMPTY;
         eio_refusal_json(why, &json);
@@ -153,7 +157,8 @@ static void on_writable(struct conn *c)
 
 static void on_hangup(struct conn *c, int err)
 {
-        fail(container_of(c, struct poll_get, conn), err ? ENGINE_CLOSE_TRANSPORT_ERROR : ENGINE_CLOSE_TRANSPORT_CLOSE);
+        fail(container_of(c, struct poll_get, conn),
+                err ? ENGINE_CLOSE_TRANSPORT_ERROR : ENGINE_CLOSE_TRANSPORT_CLOSE);
 }
 
 static void on_stall(struct shard *sh, struct shard_timer *t)
@@ -191,7 +196,8 @@ static const struct conn_ops get_ops = {
         .closed = on_closed,
 };
 
-/* The parked GET is answered; while its client has not taken all of it, it is the session's `writing`. */
+/* The parked GET is answered; while its client has not taken all of it, it is the session's
+ * `writing`. */
 static void answer(struct engine_session *s, struct slice payload)
 {
         struct poll_get *g = s->get;
@@ -202,7 +208,8 @@ static void answer(struct engine_session *s, struct slice payload)
         if (s->set_cookie) {
                 char sid[ENGINE_SID_TEXT];
                 engine_sid_text(s->sid, sid);
-                buf_printf(&g->out, "Set-Cookie: io=%.*s; Path=/; HttpOnly; SameSite=Lax\r\n", ENGINE_SID_TEXT, sid);
+                buf_printf(&g->out, "Set-Cookie: io=%.*s; Path=/; HttpOnly; SameSite=Lax\r\n",
+                        ENGINE_SID_TEXT, sid);
                 s->set_cookie = false;
         }
         buf_add(&g->out, "\r\n", 2);

@@ -6,7 +6,8 @@
  *     socketio_namespace  CONNECT to DISCONNECT of one socket
  *     socketio_send       frames, acks, pushes
  *
- * A connection's struct sio_conn lies in the engine session's user memory; its sockets are a chain, seldom longer than one.
+ * A connection's struct sio_conn lies in the engine session's user memory; its sockets are a chain,
+ * seldom longer than one.
  */
 #ifndef TERN_REALTIME_SOCKETIO_INTERNAL_H
 #define TERN_REALTIME_SOCKETIO_INTERNAL_H
@@ -41,22 +42,22 @@ struct sio_conn {
         struct sio_shard *ss;          /* borrowed */
         struct sio_socket *sockets;    /* owned chain */
         struct sio_assembly *assembly; /* owned; a binary packet whose attachments are coming in */
-        bool accepted;                 /* some namespace was; the handshake has been trimmed or is about to be */
+        bool accepted; /* some namespace was; the handshake has been trimmed or is about to be */
         bool trimmed;
 };
 
 enum socket_state {
-        SOCKET_NEW,       /* the application has its CONNECT */
+        SOCKET_NEW, /* the application has its CONNECT */
         SOCKET_CONNECTED,
-        SOCKET_ENDED,     /* ops.closed is due */
+        SOCKET_ENDED, /* ops.closed is due */
 };
 
 struct sio_socket {
         struct sio_conn *conn; /* borrowed; outlives it */
         struct sio_socket *next;
-        uint8_t nsp;           /* index in srv->nsps */
-        uint8_t state;         /* enum socket_state */
-        uint8_t reason;        /* enum sio_close_reason, once ENDED */
+        uint8_t nsp;    /* index in srv->nsps */
+        uint8_t state;  /* enum socket_state */
+        uint8_t reason; /* enum sio_close_reason, once ENDED */
         _Alignas(16) char user[];
 };
 

@@ -2,7 +2,8 @@
 
 #include "base/jsonscan.h"
 
-/* What the reference closes the connection for: text that is no packet, and packets that make no sense now. */
+/* What the reference closes the connection for: text that is no packet, and packets that make no
+ * sense now. */
 static void broke(struct sio_conn *c)
 {
         engine_abort(sio_session(c), ENGINE_CLOSE_PARSE_ERROR);
@@ -16,7 +17,9 @@ static struct sio_socket *connected(struct sio_conn *c, struct slice nsp)
 
 static void event(struct sio_conn *c, const struct sio_packet *p, const struct slice *attachments)
 {
-        struct sio_event ev = {.ack_id = p->ack_id, .attachments = attachments, .attachment_count = p->attachments};
+        struct sio_event ev = {.ack_id = p->ack_id,
+                .attachments = attachments,
+                .attachment_count = p->attachments};
         struct slice raw;
         if (!sio_event_split(p->payload, &raw, &ev.args)) {
                 broke(c);

@@ -2,13 +2,13 @@
 
 #include "realtime/frames.h"
 
-static struct msg *event_frame(struct slice nsp, struct slice name, struct slice args, struct slice cursor, const struct slice *attachments,
-        size_t count, int64_t ack_id)
+static struct msg *event_frame(struct slice nsp, struct slice name, struct slice args,
+        struct slice cursor, const struct slice *attachments, size_t count, int64_t ack_id)
 {
         struct buf text = BUF_EMPTY;
         sio_encode_event(&text, nsp, name, args, cursor, count, ack_id);
         struct msg *m = frame_packet(buf_slice(&text), attachments, count);
-        if (cursor.n) { /* the text, which is also the polling form's beginning, ends in `"<cursor>"]` */
+        if (cursor.n) { /* the text, with which the polling form begins, ends in `"<cursor>"]` */
                 m->cursor_at = (uint32_t)(m->poll_at + text.n - 2 - cursor.n);
                 m->cursor_n = (uint32_t)cursor.n;
         }
@@ -16,8 +16,8 @@ static struct msg *event_frame(struct slice nsp, struct slice name, struct slice
         return m;
 }
 
-struct msg *sio_frame(struct slice nsp, struct slice name, struct slice args_json, struct slice cursor, const struct slice *attachments,
-        size_t attachment_count)
+struct msg *sio_frame(struct slice nsp, struct slice name, struct slice args_json,
+        struct slice cursor, const struct slice *attachments, size_t attachment_count)
 {
         return event_frame(nsp, name, args_json, cursor, attachments, attachment_count, -1);
 }
@@ -25,18 +25,23 @@ struct msg *sio_frame(struct slice nsp, struct slice name, struct slice args_jso
 void sio_emit(struct sio_socket *s, const char *event, struct slice args_json)
 {
         if (sio_connected(s))
-                engine_send(sio_session(s->conn), event_frame(sio_nsp(s), slice_str(event), args_json, SLICE_NONE, NULL, 0, -1));
+                engine_send(sio_session(s->conn), event_frame(sio_nsp(s), slice_str(event),
+                                                          args_json, SLICE_NONE, NULL, 0, -1));
 }
 
-int64_t sio_emit_ack(struct sio_socket *s, const char *event, struct slice args_json, const struct slice *attachments, size_t count)
+int64_t sio_emit_ack(struct sio_socket *s, const char *event, struct slice args_json,
+        const struct slice *attachments, size_t count)
 {
         int64_t id = s->conn->ss->next_ack++;
         if (sio_connected(s))
-                engine_send(sio_session(s->conn), event_frame(sio_nsp(s), slice_str(event), args_json, SLICE_NONE, attachments, count, id));
+                engine_send(
+                        sio_session(s->conn), event_frame(sio_nsp(s), slice_str(event), args_json,
+                                                      SLICE_NONE, attachments, count, id));
         return id;
 }
 
-void sio_ack_binary(struct sio_socket *s, int64_t ack_id, struct slice args_json, const struct slice *attachments, size_t count)
+void sio_ack_binary(struct sio_socket *s, int64_t ack_id, struct slice args_json,
+        const struct slice *attachments, size_t count)
 {
         if (!sio_connected(s) || ack_id < 0)
                 return;

@@ -8,8 +8,10 @@
 #define ATTACHMENTS_MAX 10 /* the reference's default */
 #define BINARY_FACTOR 4    /* a packet with its attachments may be as many times max_payload */
 
-_Static_assert((int)ENGINE_CLOSE_CLIENT_DISCONNECT == (int)SIO_CLOSE_CLIENT_DISCONNECT && (int)ENGINE_CLOSE_PING_TIMEOUT == (int)SIO_CLOSE_PING_TIMEOUT &&
-                       (int)ENGINE_CLOSE_STALLED == (int)SIO_CLOSE_STALLED && (int)ENGINE_CLOSE_DRAIN == (int)SIO_CLOSE_DRAIN,
+_Static_assert((int)ENGINE_CLOSE_CLIENT_DISCONNECT == (int)SIO_CLOSE_CLIENT_DISCONNECT &&
+                       (int)ENGINE_CLOSE_PING_TIMEOUT == (int)SIO_CLOSE_PING_TIMEOUT &&
+                       (int)ENGINE_CLOSE_STALLED == (int)SIO_CLOSE_STALLED &&
+                       (int)ENGINE_CLOSE_DRAIN == (int)SIO_CLOSE_DRAIN,
         "reasons are passed on as they are");
 
 /* ---- the engine's callbacks ---- */
@@ -88,14 +90,16 @@ static bool read_namespaces(struct sio_server *srv, const char *list)
         srv->names = xstrdup(list && list[0] ? list : "/");
         struct slice rest = slice_str(srv->names), item;
         while (config_list_next(&rest, &item)) {
-                if (item.p[0] != '/' || item.n > SIO_NSP_MAX || srv->nsp_count == SIO_NAMESPACES_MAX)
+                if (item.p[0] != '/' || item.n > SIO_NSP_MAX ||
+                        srv->nsp_count == SIO_NAMESPACES_MAX)
                         return false;
                 srv->nsps[srv->nsp_count++] = item;
         }
         return srv->nsp_count > 0;
 }
 
-static int make_engine(struct sio_server *srv, const struct sio_options *o, struct shard *const *shards, struct metrics *metrics)
+static int make_engine(struct sio_server *srv, const struct sio_options *o,
+        struct shard *const *shards, struct metrics *metrics)
 {
         struct engine_options eo = {
                 .path = o->path,
@@ -115,26 +119,31 @@ static int make_engine(struct sio_server *srv, const struct sio_options *o, stru
         void **apps = xcalloc(srv->shard_count, sizeof(*apps));
         for (unsigned i = 0; i < srv->shard_count; i++)
                 apps[i] = &srv->shards[i];
-        int r = engine_server_new(&eo, &engine_callbacks, shards, apps, srv->shard_count, metrics, &srv->engine);
+        int r = engine_server_new(
+                &eo, &engine_callbacks, shards, apps, srv->shard_count, metrics, &srv->engine);
         free(apps);
         return r;
 }
 
-int sio_server_new(const struct sio_options *o, const struct sio_ops *ops, struct shard *const *shards, void *const *apps, unsigned shard_count,
+int sio_server_new(const struct sio_options *o, const struct sio_ops *ops,
+        struct shard *const *shards, void *const *apps, unsigned shard_count,
         struct metrics *metrics, struct sio_server **ret)
 {
-        if (shard_count == 0 || o->connect_timeout_ms == 0 || !ops->connect || !ops->event || !ops->closed)
+        if (shard_count == 0 || o->connect_timeout_ms == 0 || !ops->connect || !ops->event ||
+                !ops->closed)
                 return -EINVAL;
         struct sio_server *srv = xcalloc(1, sizeof(*srv) + shard_count * sizeof(srv->shards[0]));
         srv->ops = *ops;
         srv->connect_timeout_ms = o->connect_timeout_ms;
         srv->max_attachments = o->max_attachments ? o->max_attachments : ATTACHMENTS_MAX;
-        srv->binary_bytes_max = o->binary_bytes_max ? o->binary_bytes_max : (size_t)o->max_payload * BINARY_FACTOR;
+        srv->binary_bytes_max =
+                o->binary_bytes_max ? o->binary_bytes_max : (size_t)o->max_payload * BINARY_FACTOR;
         srv->socket_user_size = o->socket_user_size;
         srv->shard_count = shard_count;
         for (unsigned i = 0; i < shard_count; i++)
                 srv->shards[i] = (struct sio_shard){.srv = srv, .app = apps[i]};
-        int r = read_namespaces(srv, o->namespaces) ? make_engine(srv, o, shards, metrics) : -EINVAL;
+        int r = read_namespaces(srv, o->namespaces) ? make_engine(srv, o, shards, metrics)
+                                                    : -EINVAL;
         if (r < 0) {
                 sio_server_free(srv);
                 return r;

@@ -1,9 +1,10 @@
 /*
  * upgrade - from polling to WebSocket without losing or reordering a packet.
  *
- * The candidate opens beside the poll; the client probes it (2probe, 3probe), lets its polls run out (each parked GET is answered with a
- * noop so that this is quick) and sends 5. Until then every packet goes by polling; what is queued at the 5 goes out on the
- * WebSocket, in order. Any other first packet, the candidate's end or the time-out close the candidate only.
+ * The candidate opens beside the poll; the client probes it (2probe, 3probe), lets its polls run
+ * out (each parked GET is answered with a noop so that this is quick) and sends 5. Until then every
+ * packet goes by polling; what is queued at the 5 goes out on the WebSocket, in order. Any other
+ * first packet, the candidate's end or the time-out close the candidate only.
  */
 #include "realtime/engine_internal.h"
 

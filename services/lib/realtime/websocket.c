@@ -1,6 +1,7 @@
 /*
- * The connection of a WebSocket: of a session, or the candidate of an upgrade. It outlives both until the kernel's descriptor is
- * gone; what it owns of the frame reader is given back only then, because a message that is being handled lies in it.
+ * The connection of a WebSocket: of a session, or the candidate of an upgrade. It outlives both
+ * until the kernel's descriptor is gone; what it owns of the frame reader is given back only then,
+ * because a message that is being handled lies in it.
  */
 #include "realtime/engine_internal.h"
 
@@ -21,7 +22,8 @@ static void gone(struct ws_link *l, enum engine_close_reason reason)
                 conn_close(&l->conn);
 }
 
-/* Control frames may not cut into a message that is partly written, so they stand in the same queue. */
+/* Control frames may not cut into a message that is partly written, so they stand in the same
+ * queue. */
 static void reply(struct ws_link *l, struct slice bytes)
 {
         if (!l->session) {
@@ -72,7 +74,9 @@ static void on_bytes(struct conn *c, struct slice in)
                         last_words(l, item.reply, ENGINE_CLOSE_TRANSPORT_CLOSE);
                         return;
                 case WS_FAIL:
-                        last_words(l, item.reply, item.code == CODE_TOO_BIG ? ENGINE_CLOSE_LIMIT : ENGINE_CLOSE_TRANSPORT_ERROR);
+                        last_words(l, item.reply,
+                                item.code == CODE_TOO_BIG ? ENGINE_CLOSE_LIMIT
+                                                          : ENGINE_CLOSE_TRANSPORT_ERROR);
                         return;
                 }
         }
@@ -87,7 +91,8 @@ static void on_writable(struct conn *c)
 
 static void on_hangup(struct conn *c, int err)
 {
-        gone(container_of(c, struct ws_link, conn), err ? ENGINE_CLOSE_TRANSPORT_ERROR : ENGINE_CLOSE_TRANSPORT_CLOSE);
+        gone(container_of(c, struct ws_link, conn),
+                err ? ENGINE_CLOSE_TRANSPORT_ERROR : ENGINE_CLOSE_TRANSPORT_CLOSE);
 }
 
 static void on_closed(struct conn *c)
@@ -109,7 +114,8 @@ struct ws_link *websocket_open(struct engine_shard *es, struct http_handover *ho
 {
         struct ws_link *l = xcalloc(1, sizeof(*l));
         l->es = es;
-        if (conn_open(&l->conn, es->shard, ho->fd, ho->client_addr, slice_of(ho->rest, ho->rest_n), &link_ops) < 0) {
+        if (conn_open(&l->conn, es->shard, ho->fd, ho->client_addr, slice_of(ho->rest, ho->rest_n),
+                    &link_ops) < 0) {
                 free(l);
                 http_handover_done(ho);
                 return NULL;

@@ -1,4 +1,5 @@
-/* Sessions on a real shard whose clients are the other ends of socket pairs: bounds, stalls, draining, the end. */
+/* Sessions on a real shard whose clients are the other ends of socket pairs: bounds, stalls,
+ * draining, the end. */
 #include "realtime/engine_internal.h"
 
 #include "realtime/frames.h"
@@ -139,8 +140,11 @@ static int set_up(void **state)
         pthread_cond_init(&w->ran, NULL);
         lifecycle_init(&w->lifecycle);
         w->metrics = metrics_new(METRICS_MESSAGING);
-        static const struct engine_ops ops = {
-                .opened = on_opened, .message = on_message, .closed = on_closed, .drained = on_drained, .dropped = on_dropped};
+        static const struct engine_ops ops = {.opened = on_opened,
+                .message = on_message,
+                .closed = on_closed,
+                .drained = on_drained,
+                .dropped = on_dropped};
         struct engine_options o = {
                 .path = "/e/",
                 .ping_interval_ms = 25000,
@@ -168,7 +172,8 @@ static int tear_down(void **state)
         int undone = w->opened - w->closed;
         w->shard = shard_free(w->shard);
         engine_server_free(w->srv);
-        int64_t left = metrics_get(w->metrics, M_connections, 0) + metrics_get(w->metrics, M_connections, 1);
+        int64_t left = metrics_get(w->metrics, M_connections, 0) +
+                       metrics_get(w->metrics, M_connections, 1);
         metrics_free(w->metrics);
         lifecycle_done(&w->lifecycle);
         pthread_mutex_destroy(&w->lock);
@@ -227,7 +232,8 @@ static int whole_frames(size_t bytes, size_t n)
         for (size_t at = 0; at < bytes; count++) {
                 assert_int_equal((unsigned char)input[at], 0x81);
                 assert_int_equal((unsigned char)input[at + 1], 126);
-                size_t len = (size_t)(unsigned char)input[at + 2] << 8 | (unsigned char)input[at + 3];
+                size_t len =
+                        (size_t)(unsigned char)input[at + 2] << 8 | (unsigned char)input[at + 3];
                 assert_int_equal(len, n);
                 at += 4 + len;
                 assert_true(at <= bytes);
@@ -251,7 +257,8 @@ static void push_some(struct world *w, void *arg)
         struct push *p = arg;
         char text[PIECE];
         memset(text, 'x', sizeof(text));
-        for (p->done = 0, p->result = 0; p->done < p->times && p->result == 0; p->done += p->result == 0) {
+        for (p->done = 0, p->result = 0; p->done < p->times && p->result == 0;
+                p->done += p->result == 0) {
                 struct msg *m = frame_packet(slice_of(text, sizeof(text)), NULL, 0);
                 m->flags = p->flags;
                 m->offset = p->done;

@@ -18,9 +18,11 @@ static void expect(const struct msg *m, struct slice ws, const char *poll)
 static void text_lies_in_a_message_once(void **state)
 {
         (void)state;
-        struct msg *m = sio_frame(SLICE_LIT("/"), SLICE_LIT("a\"b"), SLICE_LIT("1,{\"x\":2}"), SLICE_NONE, NULL, 0);
-        expect(m, SLICE_LIT("\x81\x14"
-                            "42[\"a\\\"b\",1,{\"x\":2}]"),
+        struct msg *m = sio_frame(
+                SLICE_LIT("/"), SLICE_LIT("a\"b"), SLICE_LIT("1,{\"x\":2}"), SLICE_NONE, NULL, 0);
+        expect(m,
+                SLICE_LIT("\x81\x14"
+                          "42[\"a\\\"b\",1,{\"x\":2}]"),
                 "42[\"a\\\"b\",1,{\"x\":2}]");
         assert_int_equal(m->poll_at, 2);
         assert_int_equal(m->cursor_n, 0);
@@ -31,9 +33,11 @@ static void text_lies_in_a_message_once(void **state)
 static void a_namespace_and_a_cursor_stand_where_they_should(void **state)
 {
         (void)state;
-        struct msg *m = sio_frame(SLICE_LIT("/adm"), SLICE_LIT("e"), SLICE_NONE, SLICE_LIT("Q8BY"), NULL, 0);
-        expect(m, SLICE_LIT("\x81\x13"
-                            "42/adm,[\"e\",\"Q8BY\"]"),
+        struct msg *m = sio_frame(
+                SLICE_LIT("/adm"), SLICE_LIT("e"), SLICE_NONE, SLICE_LIT("Q8BY"), NULL, 0);
+        expect(m,
+                SLICE_LIT("\x81\x13"
+                          "42/adm,[\"e\",\"Q8BY\"]"),
                 "42/adm,[\"e\",\"Q8BY\"]");
         assert_int_equal(m->cursor_n, 4);
         assert_memory_equal(m->bytes + m->cursor_at, "Q8BY", 4);
@@ -44,14 +48,17 @@ static void attachments_are_frames_of_their_own_and_base64_when_polled(void **st
 {
         (void)state;
         struct slice parts[] = {SLICE_LIT("\x01\x02\x03"), SLICE_NONE};
-        struct msg *m = sio_frame(SLICE_LIT("/"), SLICE_LIT("b"), SLICE_LIT("{\"_placeholder\":true,\"num\":0},1"), SLICE_LIT("C"), parts, 2);
+        struct msg *m = sio_frame(SLICE_LIT("/"), SLICE_LIT("b"),
+                SLICE_LIT("{\"_placeholder\":true,\"num\":0},1"), SLICE_LIT("C"), parts, 2);
         const char *text = "452-[\"b\",{\"_placeholder\":true,\"num\":0},1,\"C\"]";
         char ws[128], poll[128];
-        int n = snprintf(ws, sizeof(ws), "\x81%c%s\x82\x03\x01\x02\x03\x82", (char)strlen(text), text);
+        int n = snprintf(
+                ws, sizeof(ws), "\x81%c%s\x82\x03\x01\x02\x03\x82", (char)strlen(text), text);
         ws[n] = '\0'; /* the empty frame's length */
-        (void)snprintf(poll, sizeof(poll), "%s\x1e"
-                                           "bAQID\x1e"
-                                           "b",
+        (void)snprintf(poll, sizeof(poll),
+                "%s\x1e"
+                "bAQID\x1e"
+                "b",
                 text);
         expect(m, slice_of(ws, (size_t)n + 1), poll);
         assert_memory_equal(m->bytes + m->cursor_at, "C", 1);
