@@ -22,6 +22,7 @@ export async function startProgram(name, ...args) {
   return {
     url,
     port,
+    pid: child.pid,
     async stop() {
       child.kill('SIGTERM');
       const [code] = await once(child, 'exit');
