@@ -84,7 +84,10 @@ bool bus_up(const struct bus *b);
 bool bus_is_embedded(struct bus *b);
 /* The full name of a topic, prefix included. False if it does not fit. */
 bool bus_topic_name(const struct bus *b, struct slice topic, char *dst, size_t cap);
-/* Blocking (worker threads only): partitions of a topic; -ENOENT no such topic, -ETIMEDOUT, -EIO. */
+/* Makes the producers look for a topic's leaders ahead of its first write, which would otherwise wait for them up to a second.
+ * Any thread; does not block. */
+void bus_warm(struct bus *b, const char *topic);
+/* Blocking (worker threads only): partitions of a topic, which is warm then; -ENOENT no such topic, -ETIMEDOUT, -EIO. */
 MUST_CHECK int bus_partitions(struct bus *b, const char *topic, int timeout_ms, uint32_t *ret);
 /* Blocking: low and high watermark as of now, on a connection that carries no fetches. Either may be NULL: it is not asked for
  * then. High is the end of what read_committed shows. -ENOENT, -ETIMEDOUT, -EIO. */

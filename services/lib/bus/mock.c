@@ -11,6 +11,14 @@ struct mock {
         rd_kafka_mock_cluster_t *cluster;
 };
 
+/* The cluster's thread throws away a wake-up that comes while it is still busy with the order before, and sleeps up to a
+ * second on it: so it gets a moment to go to sleep. */
+static void let_it_sleep(void)
+{
+        const struct timespec nap = {0, 1000000};
+        nanosleep(&nap, NULL);
+}
+
 static void no_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
 {
         UNUSED(rk);
@@ -46,6 +54,7 @@ struct mock *mock_free(struct mock *m)
 {
         if (!m)
                 return NULL;
+        let_it_sleep();
         if (m->cluster)
                 rd_kafka_mock_cluster_destroy(m->cluster);
         rd_kafka_destroy(m->rk);
@@ -60,6 +69,7 @@ const char *mock_bootstrap(const struct mock *m)
 
 int mock_topic(struct mock *m, const char *topic, uint32_t partitions)
 {
+        let_it_sleep();
         rd_kafka_resp_err_t err = rd_kafka_mock_topic_create(m->cluster, topic, (int)partitions, 1);
         return err ? bus_errno(err) : 0;
 }
@@ -90,6 +100,7 @@ void mock_fail(struct mock *m, enum mock_request kind, enum mock_error error, un
 
 void mock_down(struct mock *m, bool down)
 {
+        let_it_sleep();
         if (down)
                 rd_kafka_mock_broker_set_down(m->cluster, -1);
         else
@@ -98,6 +109,7 @@ void mock_down(struct mock *m, bool down)
 
 void mock_delay(struct mock *m, int ms)
 {
+        let_it_sleep();
         rd_kafka_mock_broker_set_rtt(m->cluster, -1, ms);
 }
 

@@ -21,6 +21,25 @@ bool bus_is_embedded(struct bus *b)
         return mock;
 }
 
+static void warm(rd_kafka_t *rk, const char *full)
+{
+        /* What it learns stays when this reference goes. */
+        rd_kafka_topic_t *rkt = rd_kafka_topic_new(rk, full, NULL);
+        if (rkt)
+                rd_kafka_topic_destroy(rkt);
+}
+
+void bus_warm(struct bus *b, const char *topic)
+{
+        const struct bus_topic *t = bus_topic_get(b, slice_str(topic));
+        if (!t)
+                return;
+        pthread_rwlock_rdlock(&b->durable.lock);
+        warm(b->durable.rk, t->name);
+        pthread_rwlock_unlock(&b->durable.lock);
+        warm(b->volatile_.rk, t->name);
+}
+
 int bus_partitions(struct bus *b, const char *topic, int timeout_ms, uint32_t *ret)
 {
         const struct bus_topic *t = bus_topic_get(b, slice_str(topic));
@@ -43,6 +62,8 @@ int bus_partitions(struct bus *b, const char *topic, int timeout_ms, uint32_t *r
                 rd_kafka_metadata_destroy(md);
         }
         rd_kafka_topic_destroy(rkt);
+        if (!err)
+                bus_warm(b, topic);
         return err;
 }
 

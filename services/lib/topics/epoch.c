@@ -135,6 +135,7 @@ static int read_log(struct registry *g)
 {
         if (!topic_found(g, "access"))
                 return g->o->missing ? 0 : failed(g, -ENOENT, "the topic access is not there", "");
+        bus_warm(g->o->bus, "access");
         int64_t low = 0, high = 0;
         int err = bus_watermarks(g->o->bus, "access", 0, g->o->timeout_ms, &low, &high);
         if (!err)
