@@ -10,6 +10,7 @@
  * reports, and looks at the other handles' queues each time round.
  */
 #define REPORT_POLL_MS 50
+#define REPORT_CHUNK 256
 #define RETIRED_GRACE_MS 5000   /* beyond the delivery timeout */
 #define REPLACE_INTERVAL_MS 1000 /* a cluster that refuses every producer must not cost a busy loop */
 
@@ -55,41 +56,58 @@ static enum bus_outcome outcome_of(const rd_kafka_message_t *m)
         return status == RD_KAFKA_MSG_STATUS_NOT_PERSISTED ? BUS_FAILED : BUS_UNKNOWN;
 }
 
-static void report_batch(struct bus *b, rd_kafka_event_t *ev)
+/* Counts before anybody is answered: who has its answer finds itself in the metrics. */
+static void count_batch(struct bus *b, const rd_kafka_message_t *const *m, size_t n)
 {
-        const rd_kafka_message_t *m;
         const rd_kafka_topic_t *last = NULL;
         int label = -1;
         int64_t ok = 0, lost[BUS_UNKNOWN + 1] = {0};
-        while ((m = rd_kafka_event_message_next(ev))) {
-                if (m->rkt != last) {
+        for (size_t i = 0; i < n; i++) {
+                if (m[i]->rkt != last) {
                         if (ok && label >= 0)
                                 metrics_add(b->metrics, M_records_out, (unsigned)label, ok);
                         ok = 0;
-                        last = m->rkt;
-                        const struct bus_topic *t = bus_topic_of_full(b, rd_kafka_topic_name(m->rkt));
+                        last = m[i]->rkt;
+                        const struct bus_topic *t = bus_topic_of_full(b, rd_kafka_topic_name(last));
                         label = t ? t->label : -1;
                 }
-                enum bus_outcome outcome = outcome_of(m);
+                enum bus_outcome outcome = outcome_of(m[i]);
                 if (outcome == BUS_OK)
                         ok++;
                 else
                         lost[outcome]++;
-                struct bus_send *s = m->_private;
-                if (!s)
-                        continue;
-                rd_kafka_timestamp_type_t type = RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
-                int64_t ts = rd_kafka_message_timestamp(m, &type);
-                s->partition = m->partition;
-                s->offset = outcome == BUS_OK ? m->offset : -1;
-                s->timestamp_ms = outcome == BUS_OK && type == RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME && !bus_is_embedded(b) ? ts : -1;
-                answer(s, outcome);
         }
         if (ok && label >= 0)
                 metrics_add(b->metrics, M_records_out, (unsigned)label, ok);
         for (int i = BUS_FAILED; i <= BUS_UNKNOWN; i++)
                 if (lost[i])
                         count_lost(b, (enum bus_outcome)i, lost[i]);
+}
+
+static void report_one(const rd_kafka_message_t *m, bool embedded)
+{
+        struct bus_send *s = m->_private;
+        if (!s)
+                return;
+        enum bus_outcome outcome = outcome_of(m);
+        rd_kafka_timestamp_type_t type = RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
+        int64_t ts = rd_kafka_message_timestamp(m, &type);
+        s->partition = m->partition;
+        s->offset = outcome == BUS_OK ? m->offset : -1;
+        s->timestamp_ms = outcome == BUS_OK && type == RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME && !embedded ? ts : -1;
+        answer(s, outcome);
+}
+
+static void report_batch(struct bus *b, rd_kafka_event_t *ev)
+{
+        const rd_kafka_message_t *m[REPORT_CHUNK];
+        bool embedded = bus_is_embedded(b);
+        size_t n;
+        while ((n = rd_kafka_event_message_array(ev, m, REPORT_CHUNK)) > 0) {
+                count_batch(b, m, n);
+                for (size_t i = 0; i < n; i++)
+                        report_one(m[i], embedded);
+        }
 }
 
 /* The query handle keeps one connection at least; its statistics say whether any is up. */
