@@ -37,12 +37,14 @@ static void find(struct findings *f, const char *state, const char *fmt, ...)
 
 /* ---- Kafka ---- */
 
-static void check_topic(struct ctl *ctl, struct findings *f, const struct topic_row *row, const struct admin_topic *found, unsigned *good)
+static void check_topic(struct ctl *ctl, struct findings *f, const struct topic_row *row,
+        const struct admin_topic *found, unsigned *good)
 {
         struct buf lines = BUF_EMPTY;
         int n = topics_faults(ctl->bus, row, found, &ctl->topics_settings, CTL_KAFKA_MS, &lines);
         if (n < 0 && n != -ENOTSUP)
-                find(f, "FAULT", "the settings of %s cannot be asked for: %s", row->name, kafka_error(n));
+                find(f, "FAULT", "the settings of %s cannot be asked for: %s", row->name,
+                        kafka_error(n));
         struct slice rest = buf_slice(&lines);
         while (rest.n > 0) {
                 ptrdiff_t end = slice_find(rest, '\n');
@@ -73,11 +75,16 @@ static bool check_topics(struct ctl *ctl, struct findings *f)
                 if (found)
                         check_topic(ctl, f, &topic_rows[i], found, &good);
                 else
-                        find(f, "FAULT", "the topic %s is missing, run ternctl topics create", topic_rows[i].name);
+                        find(f, "FAULT", "the topic %s is missing, run ternctl topics create",
+                                topic_rows[i].name);
                 access = access || (found && strcmp(topic_rows[i].name, "access") == 0);
         }
         if (good == topic_row_count)
-                find(f, "ok", "%zu topics with the right partitions and settings%s", topic_row_count, bus_is_embedded(ctl->bus) ? " (settings are not supported by the embedded broker)" : "");
+                find(f, "ok", "%zu topics with the right partitions and settings%s",
+                        topic_row_count,
+                        bus_is_embedded(ctl->bus)
+                                ? " (settings are not supported by the embedded broker)"
+                                : "");
         admin_list_free(topics, count);
         return access;
 }
@@ -95,13 +102,17 @@ static void check_epochs(struct ctl *ctl, struct findings *f)
         unsigned kept = 0;
         for (size_t i = 0; i < n; i++) {
                 if (epochs[i].change == EPOCH_FIRST)
-                        find(f, "FAULT", "%s has no epoch, run ternctl topics create", epochs[i].topic);
+                        find(f, "FAULT", "%s has no epoch, run ternctl topics create",
+                                epochs[i].topic);
                 else if (epochs[i].change == EPOCH_RAISED)
-                        find(f, "FAULT", "%s is another log than before (%s), run ternctl topics create", epochs[i].topic, epochs[i].why);
+                        find(f, "FAULT",
+                                "%s is another log than before (%s), run ternctl topics create",
+                                epochs[i].topic, epochs[i].why);
                 kept += epochs[i].change == EPOCH_KEPT;
         }
         if (kept == n)
-                find(f, "ok", "%zu topics are the logs that they were%s", n, ctl->db ? "" : " (as far as Kafka alone can tell)");
+                find(f, "ok", "%zu topics are the logs that they were%s", n,
+                        ctl->db ? "" : " (as far as Kafka alone can tell)");
         free(epochs);
 }
 
@@ -111,11 +122,16 @@ static void check_store(struct ctl *ctl, struct findings *f)
 {
         char fault[256] = "";
         if (!ctl_has_postgres(ctl)) {
-                find(f, "skip", "Postgres: neither TERN_POSTGRES_DSN nor TERN_POSTGRES_DSN_FILE is set");
+                find(f, "skip",
+                        "Postgres: neither TERN_POSTGRES_DSN nor TERN_POSTGRES_DSN_FILE is set");
                 return;
         }
         const char *dsn = db_dsn(&ctl->store_settings, fault);
-        const struct db_options o = {.dsn = dsn, .application = "ternctl", .connect_ms = 5000, .statement_ms = 10000, .stop_fd = -1};
+        const struct db_options o = {.dsn = dsn,
+                .application = "ternctl",
+                .connect_ms = 5000,
+                .statement_ms = 10000,
+                .stop_fd = -1};
         if (!dsn || db_connect(&o, &ctl->db, fault) != 0) {
                 find(f, "FAULT", "Postgres: %s", fault);
                 return;
@@ -125,7 +141,8 @@ static void check_store(struct ctl *ctl, struct findings *f)
         if (err)
                 find(f, "FAULT", "%s", fault[0] ? fault : db_error(ctl->db)->text);
         else
-                find(f, "ok", "the schema is this build's, version %d", migrations_embedded[migrations_embedded_count - 1].version);
+                find(f, "ok", "the schema is this build's, version %d",
+                        migrations_embedded[migrations_embedded_count - 1].version);
         if (err)
                 ctl->db = db_free(ctl->db); /* epochs can be judged without it */
 }
@@ -137,7 +154,9 @@ static void check_kafka(struct ctl *ctl, struct findings *f)
                 find(f, "FAULT", "Kafka does not answer");
                 return;
         }
-        find(f, "ok", "Kafka answers: cluster %s, %u broker%s%s", cluster.id, cluster.brokers, cluster.brokers == 1 ? "" : "s", bus_is_embedded(ctl->bus) ? " (embedded: for trying out only)" : "");
+        find(f, "ok", "Kafka answers: cluster %s, %u broker%s%s", cluster.id, cluster.brokers,
+                cluster.brokers == 1 ? "" : "s",
+                bus_is_embedded(ctl->bus) ? " (embedded: for trying out only)" : "");
         if (check_topics(ctl, f))
                 check_epochs(ctl, f);
 }

@@ -23,7 +23,8 @@ static bool is_archived(const struct topic_row *row)
 {
         size_t n = strlen(row->name);
         for (size_t i = 0; i < topic_row_count; i++)
-                if (strncmp(topic_rows[i].name, row->name, n) == 0 && strcmp(topic_rows[i].name + n, ".dlq") == 0)
+                if (strncmp(topic_rows[i].name, row->name, n) == 0 &&
+                        strcmp(topic_rows[i].name + n, ".dlq") == 0)
                         return true;
         return false;
 }
@@ -39,7 +40,8 @@ static int read_ends(struct ctl *ctl, struct lag_topic *t)
         }
         for (uint32_t p = 0; !err && p < t->partitions; p++) {
                 t->places[p] = (struct place){.end = ends[p], .next = -1};
-                err = bus_watermarks(ctl->bus, t->row->name, (int32_t)p, CTL_KAFKA_MS, &t->places[p].low, NULL);
+                err = bus_watermarks(
+                        ctl->bus, t->row->name, (int32_t)p, CTL_KAFKA_MS, &t->places[p].low, NULL);
         }
         free(ends);
         return err;
@@ -77,7 +79,8 @@ static void add_json(struct buf *json, const struct lag_topic *t, uint32_t p)
         buf_add_char(json, '}');
 }
 
-static void add_row(struct table *out, const struct lag_topic *t, uint32_t first, uint32_t count, bool each)
+static void add_row(
+        struct table *out, const struct lag_topic *t, uint32_t first, uint32_t count, bool each)
 {
         int64_t end = 0, next = 0, lag = 0, age = 0, epoch = 0;
         for (uint32_t p = first; p < first + count; p++) {
@@ -114,7 +117,10 @@ static int lag_all(struct ctl *ctl, struct lag_topic *topics, size_t n)
         }
         if (db_run(ctl->db, &ctl_sql[CTL_SQL_INGESTED], NULL, 0, &r) != 0) {
                 const struct db_error *e = db_error(ctl->db);
-                return ctl_fail("%s", strcmp(e->sqlstate, "42P01") == 0 ? "Postgres has no tables yet, run ternctl migrate first" : e->text);
+                return ctl_fail(
+                        "%s", strcmp(e->sqlstate, "42P01") == 0
+                                      ? "Postgres has no tables yet, run ternctl migrate first"
+                                      : e->text);
         }
         for (size_t i = 0; i < n; i++)
                 read_places(&r, &topics[i]);
@@ -126,7 +132,8 @@ static void print_all(const struct lag_topic *topics, size_t n, bool as_json, bo
 {
         struct buf json = BUF_EMPTY;
         struct table out = TABLE_OF(7);
-        const char *const heads[] = {"TOPIC", each ? "PARTITION" : "PARTITIONS", "EPOCH", "END", "INGESTED", "LAG", ""};
+        const char *const heads[] = {
+                "TOPIC", each ? "PARTITION" : "PARTITIONS", "EPOCH", "END", "INGESTED", "LAG", ""};
         for (size_t i = 0; i < ARRAY_LEN(heads) && !as_json; i++)
                 table_cell(&out, "%s", heads[i]);
         buf_add_char(&json, '[');

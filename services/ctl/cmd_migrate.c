@@ -45,14 +45,16 @@ int cmd_migrate(struct ctl *ctl, const struct args *a)
                 return code;
         struct progress p = {.as_json = args_flag(a, "json")};
         buf_add_str(&p.json, "{\"applied\":[");
-        int err = store_migrate(ctl->db, migrations_embedded, migrations_embedded_count, on_migration, &p, fault);
+        int err = store_migrate(
+                ctl->db, migrations_embedded, migrations_embedded_count, on_migration, &p, fault);
         if (p.as_json) {
                 buf_add_char(&p.json, ']');
                 json_number(&p.json, "version", p.version);
                 buf_add_char(&p.json, '}');
                 print_line(&p.json);
         } else if (!err) {
-                printf("the schema is at version %d, %s\n", p.version, p.applied ? "brought there now" : "nothing was to do");
+                printf("the schema is at version %d, %s\n", p.version,
+                        p.applied ? "brought there now" : "nothing was to do");
         }
         buf_done(&p.json);
         if (err) {

@@ -103,7 +103,8 @@ static bool is_wanted(const struct tail *t, const struct bus_record *r)
         if (!t->type[0])
                 return true;
         struct slice type = bus_record_header(r, "ce_type");
-        return slice_is(type, t->type) || (slice_starts(type, "tern.") && slice_is(slice_from(type, 5), t->type));
+        return slice_is(type, t->type) ||
+               (slice_starts(type, "tern.") && slice_is(slice_from(type, 5), t->type));
 }
 
 /* ---- where to begin ---- */
@@ -136,7 +137,9 @@ static int add_topic(struct ctl *ctl, struct tail *t, const char *topic, const c
                 *part = (struct consumer_partition){topic, (int32_t)p, 0};
                 err = begin_at(ctl, from, part, now);
                 if (err == -EINVAL) {
-                        ctl_fail("--from is %s, it has to be beginning, end, a time (2026-01-31T12:00:00Z) or an age (-10m)", from);
+                        ctl_fail("--from is %s, it has to be beginning, end, a time "
+                                 "(2026-01-31T12:00:00Z) or an age (-10m)",
+                                from);
                         return EXIT_USAGE;
                 }
                 if (err)
@@ -152,7 +155,8 @@ static void end_reached(struct tail *t, const struct bus_record *r)
 {
         for (size_t i = 0; i < t->count; i++) {
                 struct consumer_partition *p = &t->parts[i];
-                if (p->partition == r->partition && slice_is(r->topic, p->topic) && p->offset != INT64_MAX) {
+                if (p->partition == r->partition && slice_is(r->topic, p->topic) &&
+                        p->offset != INT64_MAX) {
                         p->offset = INT64_MAX;
                         t->ended++;
                 }
@@ -178,7 +182,9 @@ static void on_event(struct tail *t, const struct consumer_event *e)
                 break;
         case CONSUMER_RANGE:
                 /* Deleted between the question and the read: the oldest that is there. */
-                if (consumer_seek(t->consumer, &(struct consumer_partition){e->record.topic.p, e->record.partition, CONSUMER_BEGINNING}) != 0)
+                if (consumer_seek(t->consumer, &(struct consumer_partition){e->record.topic.p,
+                                                       e->record.partition, CONSUMER_BEGINNING}) !=
+                        0)
                         end_reached(t, &e->record);
                 break;
         case CONSUMER_ERROR:
@@ -221,14 +227,18 @@ int cmd_tail(struct ctl *ctl, const struct args *a)
         struct admin_cluster cluster;
         char fault[256] = "";
         uint32_t count = UINT32_MAX;
-        if (a->word_count == 0 || (args_text(a, "count")[0] && args_u32(a, "count", UINT32_MAX, &count, fault) != 0)) {
+        if (a->word_count == 0 || (args_text(a, "count")[0] &&
+                                          args_u32(a, "count", UINT32_MAX, &count, fault) != 0)) {
                 ctl_fail("%s", a->word_count == 0 ? "tail needs a topic (try --help)" : fault);
                 return EXIT_USAGE;
         }
         int code = ctl_bus(ctl, CTL_KAFKA_MS, &cluster);
         if (code)
                 return code;
-        struct tail t = {.key = args_text(a, "key"), .type = args_text(a, "type"), .follow = args_flag(a, "follow"), .left = args_text(a, "count")[0] ? count : UINT64_MAX};
+        struct tail t = {.key = args_text(a, "key"),
+                .type = args_text(a, "type"),
+                .follow = args_flag(a, "follow"),
+                .left = args_text(a, "count")[0] ? count : UINT64_MAX};
         code = run(ctl, a, &t);
         consumer_free(t.consumer);
         free(t.parts);

@@ -24,8 +24,10 @@ int cmd_token(struct ctl *ctl, const struct args *a)
         const char *user = args_text(a, "user");
         int64_t ttl_ms = 0, now_s = clock_wall_ms() / 1000;
         if (!event_user_id_valid(slice_str(user)))
-                return wrong(user[0] ? "--user has to be 1 to 128 of A-Z a-z 0-9 . _ ~ @ : | -" : "--user is missing (try --help)");
-        if (parse_duration(args_text(a, "ttl"), &ttl_ms) != 0 || ttl_ms < 1000 || ttl_ms > TTL_MAX_MS)
+                return wrong(user[0] ? "--user has to be 1 to 128 of A-Z a-z 0-9 . _ ~ @ : | -"
+                                     : "--user is missing (try --help)");
+        if (parse_duration(args_text(a, "ttl"), &ttl_ms) != 0 || ttl_ms < 1000 ||
+                ttl_ms > TTL_MAX_MS)
                 return wrong("--ttl has to be a time such as 90s, 15m, 12h or 30d");
         if (!ctl->auth_settings.hs256_secret[0])
                 return wrong("TERN_AUTH_HS256_SECRET_FILE has to name the file with the secret");

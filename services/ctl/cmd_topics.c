@@ -9,7 +9,8 @@
 
 #define APPEAR_MS 10000 /* a new topic is known to every broker by then */
 
-static const struct admin_topic *found_of(const struct admin_topic *topics, size_t count, const char *name)
+static const struct admin_topic *found_of(
+        const struct admin_topic *topics, size_t count, const char *name)
 {
         for (size_t i = 0; i < count; i++)
                 if (strcmp(topics[i].name, name) == 0)
@@ -18,7 +19,8 @@ static const struct admin_topic *found_of(const struct admin_topic *topics, size
 }
 
 /* Waits until metadata shows every topic that is there by now. */
-static int wait_for_topics(struct ctl *ctl, const struct admin_result *results, struct admin_topic **ret, size_t *ret_count)
+static int wait_for_topics(struct ctl *ctl, const struct admin_result *results,
+        struct admin_topic **ret, size_t *ret_count)
 {
         int64_t until = clock_mono_ms() + APPEAR_MS;
         for (;;) {
@@ -27,8 +29,10 @@ static int wait_for_topics(struct ctl *ctl, const struct admin_result *results, 
                         return err;
                 bool all = true;
                 for (size_t i = 0; i < topic_row_count && all; i++) {
-                        const struct admin_topic *t = found_of(*ret, *ret_count, topic_rows[i].name);
-                        all = (t && t->leaderless == 0) || (results[i].err != 0 && results[i].err != -EEXIST);
+                        const struct admin_topic *t =
+                                found_of(*ret, *ret_count, topic_rows[i].name);
+                        all = (t && t->leaderless == 0) ||
+                              (results[i].err != 0 && results[i].err != -EEXIST);
                 }
                 if (all || clock_mono_ms() >= until)
                         return 0;
@@ -57,7 +61,8 @@ struct made {
 };
 
 /* One topic's line; false if something is wrong with it. */
-static bool report_created(struct ctl *ctl, const struct made *m, size_t i, struct table *t, struct buf *json)
+static bool report_created(
+        struct ctl *ctl, const struct made *m, size_t i, struct table *t, struct buf *json)
 {
         const struct topic_row *row = &topic_rows[i];
         const struct admin_topic *found = found_of(m->topics, m->topic_count, row->name);
@@ -65,13 +70,16 @@ static bool report_created(struct ctl *ctl, const struct made *m, size_t i, stru
         if (!e || m->results[i].err != 0)
                 e = epoch_of(m->epochs, m->epoch_count, row->name);
         uint32_t want = topic_row_partitions(row, &ctl->topics_settings);
-        const char *state = m->results[i].err == 0 ? "created" : m->results[i].err == -EEXIST ? "exists" : "failed";
+        const char *state = m->results[i].err == 0         ? "created"
+                            : m->results[i].err == -EEXIST ? "exists"
+                                                           : "failed";
         char note[400] = "";
         bool good = strcmp(state, "failed") != 0;
         if (!good)
                 snprintf(note, sizeof(note), "%s", m->results[i].text);
         else if (found && found->partitions != want)
-                snprintf(note, sizeof(note), "it has %u partitions, the setting says %u", found->partitions, want);
+                snprintf(note, sizeof(note), "it has %u partitions, the setting says %u",
+                        found->partitions, want);
         else if (e && e->change == EPOCH_RAISED)
                 snprintf(note, sizeof(note), "a new life: %s", e->why);
         if (good && found && found->partitions != want)
@@ -88,7 +96,8 @@ static bool report_created(struct ctl *ctl, const struct made *m, size_t i, stru
         } else {
                 table_cell(t, "%s", state);
                 table_cell(t, "%s", row->name);
-                table_cell(t, found && found->partitions == 1 ? "%u partition" : "%u partitions", found ? found->partitions : 0);
+                table_cell(t, found && found->partitions == 1 ? "%u partition" : "%u partitions",
+                        found ? found->partitions : 0);
                 if (e)
                         table_cell(t, "epoch %" PRId64, e->epoch);
                 else
@@ -118,12 +127,16 @@ static int report_all(struct ctl *ctl, const struct made *m, bool as_json)
 static int create(struct ctl *ctl, const struct args *a, struct made *m)
 {
         char fault[256] = "";
-        const struct epoch_options before = {.bus = ctl->bus, .db = ctl->db, .missing = &ctl->topics_settings, .timeout_ms = CTL_KAFKA_MS};
+        const struct epoch_options before = {.bus = ctl->bus,
+                .db = ctl->db,
+                .missing = &ctl->topics_settings,
+                .timeout_ms = CTL_KAFKA_MS};
         if (epoch_register(&before, false, &m->renewed, &m->renewed_count, fault) != 0)
                 return ctl_fail("the topics' epochs cannot be registered: %s", fault);
         int err = topics_create(ctl->bus, &ctl->topics_settings, 3 * CTL_KAFKA_MS, m->results);
         if (err)
-                return ctl_fail("the topics cannot be created: %s", m->results[0].text[0] ? m->results[0].text : kafka_error(err));
+                return ctl_fail("the topics cannot be created: %s",
+                        m->results[0].text[0] ? m->results[0].text : kafka_error(err));
         err = wait_for_topics(ctl, m->results, &m->topics, &m->topic_count);
         if (err)
                 return ctl_fail("the topics cannot be listed: %s", kafka_error(err));
@@ -163,7 +176,8 @@ int cmd_topics_create(struct ctl *ctl, const struct args *a)
 
 /* ---- list ---- */
 
-static void list_one(const struct admin_topic *t, const char *name, const char *note, struct table *table, struct buf *json)
+static void list_one(const struct admin_topic *t, const char *name, const char *note,
+        struct table *table, struct buf *json)
 {
         if (json) {
                 buf_add_str(json, json->p[json->n - 1] == '[' ? "{" : ",{");
@@ -199,7 +213,8 @@ int cmd_topics_list(struct ctl *ctl, const struct args *a)
         struct buf json = BUF_EMPTY;
         buf_add_char(&json, '[');
         if (!as_json) {
-                static const char *const heads[] = {"TOPIC", "PARTITIONS", "REPLICAS", "IN SYNC", ""};
+                static const char *const heads[] = {
+                        "TOPIC", "PARTITIONS", "REPLICAS", "IN SYNC", ""};
                 for (size_t i = 0; i < ARRAY_LEN(heads); i++)
                         table_cell(&t, "%s", heads[i]);
         }

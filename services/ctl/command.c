@@ -3,7 +3,8 @@
 #include <errno.h>
 
 const struct command commands[] = {
-#define COMMAND(id, name, needs, arguments, summary, example) {name, needs, arguments, summary, example, cmd_##id},
+#define COMMAND(id, name, needs, arguments, summary, example)                                      \
+        {name, needs, arguments, summary, example, cmd_##id},
 #define OPTION(...)
 #include "ctl/commands.def"
 };
@@ -49,7 +50,8 @@ const struct command *command_find(int argc, char **argv, int *ret_used)
                 while (same && rest.n > 0) {
                         ptrdiff_t space = slice_find(rest, ' ');
                         struct slice word = space < 0 ? rest : slice_of(rest.p, (size_t)space);
-                        rest = space < 0 ? slice_from(rest, rest.n) : slice_from(rest, (size_t)space + 1);
+                        rest = space < 0 ? slice_from(rest, rest.n)
+                                         : slice_from(rest, (size_t)space + 1);
                         same = 1 + words < argc && slice_is(word, argv[1 + words]);
                         words++;
                 }
@@ -65,7 +67,8 @@ const struct command *command_find(int argc, char **argv, int *ret_used)
 
 void command_help(const struct command *c, struct buf *out)
 {
-        buf_printf(out, "%s\n\nusage: ternctl %s [options]%s%s\n\n", c->summary, c->name, c->arguments[0] ? " " : "", c->arguments);
+        buf_printf(out, "%s\n\nusage: ternctl %s [options]%s%s\n\n", c->summary, c->name,
+                c->arguments[0] ? " " : "", c->arguments);
         const struct option *o;
         for (size_t i = 0; (o = option_at(c, i)); i++) {
                 char left[64];
@@ -75,7 +78,10 @@ void command_help(const struct command *c, struct buf *out)
                         buf_printf(out, " Default %s.", o->def);
                 buf_add_char(out, '\n');
         }
-        buf_printf(out, "  %-18s This text.\n\nexample: %s\n\nexit code: 0 done, 1 failed, 2 usage, 3 partly done\n", "--help", c->example);
+        buf_printf(out,
+                "  %-18s This text.\n\nexample: %s\n\nexit code: 0 done, 1 failed, 2 usage, 3 "
+                "partly done\n",
+                "--help", c->example);
 }
 
 void command_help_all(struct buf *out)
@@ -83,13 +89,15 @@ void command_help_all(struct buf *out)
         buf_add_str(out, "ternctl: looks after a Tern.\n\nusage: ternctl COMMAND [options]\n\n");
         for (size_t i = 0; i < command_count; i++)
                 buf_printf(out, "  %-15s %s\n", commands[i].name, commands[i].summary);
-        buf_add_str(out, "\nternctl COMMAND --help explains one. Settings come from the environment; commands about Kafka need\n"
+        buf_add_str(out, "\nternctl COMMAND --help explains one. Settings come from the "
+                         "environment; commands about Kafka need\n"
                          "TERN_KAFKA_BOOTSTRAP_SERVERS alone.\n\n");
 }
 
 /* ---- arguments ---- */
 
-static int take_option(const struct command *c, char **argv, int argc, int *at, struct args *ret, char fault[256])
+static int take_option(
+        const struct command *c, char **argv, int argc, int *at, struct args *ret, char fault[256])
 {
         struct slice text = slice_from(slice_str(argv[*at]), 2);
         ptrdiff_t equals = slice_find(text, '=');
@@ -101,7 +109,8 @@ static int take_option(const struct command *c, char **argv, int argc, int *at, 
         }
         const struct option *o = option_find(c, name, &slot);
         if (!o) {
-                snprintf(fault, 256, "%s has no option --%.*s (try --help)", c->name, SLICE_ARG(name));
+                snprintf(fault, 256, "%s has no option --%.*s (try --help)", c->name,
+                        SLICE_ARG(name));
                 return -EINVAL;
         }
         if (!o->value[0]) {
@@ -112,7 +121,8 @@ static int take_option(const struct command *c, char **argv, int argc, int *at, 
                 ret->values[slot] = argv[++*at];
         }
         if (!ret->values[slot] || (!o->value[0] && equals >= 0)) {
-                snprintf(fault, 256, o->value[0] ? "--%s needs a value" : "--%s takes no value", o->name);
+                snprintf(fault, 256, o->value[0] ? "--%s needs a value" : "--%s takes no value",
+                        o->name);
                 return -EINVAL;
         }
         return 0;
@@ -136,7 +146,8 @@ int args_parse(const struct command *c, int argc, char **argv, struct args *ret,
                 }
         }
         if (!ret->help && ret->word_count > 0 && !c->arguments[0]) {
-                snprintf(fault, 256, "%s takes no argument, %s was given (try --help)", c->name, argv[0]);
+                snprintf(fault, 256, "%s takes no argument, %s was given (try --help)", c->name,
+                        argv[0]);
                 return -EINVAL;
         }
         return 0;

@@ -41,18 +41,21 @@ void command_help_all(struct buf *out);
 #define ARGS_OPTIONS_MAX 12
 struct args {
         const struct command *command;
-        const char *values[ARGS_OPTIONS_MAX]; /* borrowed from argv; NULL = not given; by order of the command's options */
-        char *const *words;                   /* what is no option; borrowed from argv */
+        const char *values
+                [ARGS_OPTIONS_MAX]; /* borrowed from argv; NULL = not given; by order of the command's options */
+        char *const *words; /* what is no option; borrowed from argv */
         size_t word_count;
         bool help;
 };
 /* Reads argv[0…] after the command's words; reorders it. 0, or -EINVAL with a sentence in fault. */
-MUST_CHECK int args_parse(const struct command *c, int argc, char **argv, struct args *ret, char fault[256]);
+MUST_CHECK int args_parse(
+        const struct command *c, int argc, char **argv, struct args *ret, char fault[256]);
 bool args_flag(const struct args *a, const char *name);
 /* As given, or the default; "" if there is neither. */
 const char *args_text(const struct args *a, const char *name);
 /* 0 or -EINVAL with a sentence in fault. */
-MUST_CHECK int args_u32(const struct args *a, const char *name, uint32_t max, uint32_t *ret, char fault[256]);
+MUST_CHECK int args_u32(
+        const struct args *a, const char *name, uint32_t max, uint32_t *ret, char fault[256]);
 
 /* "90s", "15m", "12h", "30d"; seconds without a unit. 0 or -EINVAL. */
 MUST_CHECK int parse_duration(const char *text, int64_t *ret_ms);

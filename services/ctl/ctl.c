@@ -33,7 +33,9 @@ const char *kafka_error(int err)
 
 int ctl_not_embedded(const char *what)
 {
-        return ctl_fail("%s is not supported by the embedded broker, which makes its topics and their epochs itself when it starts", what);
+        return ctl_fail("%s is not supported by the embedded broker, which makes its topics and "
+                        "their epochs itself when it starts",
+                what);
 }
 
 /* ---- connections ---- */
@@ -49,7 +51,8 @@ static void keep_last(void *arg, int level, const char *facility, const char *te
 int ctl_bus(struct ctl *ctl, int64_t wait_ms, struct admin_cluster *ret_cluster)
 {
         char fault[256] = "", said[256] = "";
-        int err = bus_new(&ctl->bus_settings, ctl->config.kafka, ctl->config.kafka_count, "ternctl", NULL, &ctl->bus, fault);
+        int err = bus_new(&ctl->bus_settings, ctl->config.kafka, ctl->config.kafka_count, "ternctl",
+                NULL, &ctl->bus, fault);
         if (err) {
                 ctl_fail("%s", fault);
                 return EXIT_USAGE;
@@ -58,7 +61,11 @@ int ctl_bus(struct ctl *ctl, int64_t wait_ms, struct admin_cluster *ret_cluster)
         int64_t until = clock_mono_ms() + wait_ms;
         do {
                 int64_t left = until - clock_mono_ms();
-                err = admin_cluster(ctl->bus, left < 500 ? 500 : left < 2000 ? (int)left : 2000, ret_cluster);
+                err = admin_cluster(ctl->bus,
+                        left < 500    ? 500
+                        : left < 2000 ? (int)left
+                                      : 2000,
+                        ret_cluster);
         } while (err && err != -EACCES && clock_mono_ms() < until);
         bus_set_log(ctl->bus, NULL, NULL);
         return err ? ctl_fail("%s%s%s", kafka_error(err), said[0] ? ": " : "", said) : EXIT_DONE;
@@ -66,7 +73,8 @@ int ctl_bus(struct ctl *ctl, int64_t wait_ms, struct admin_cluster *ret_cluster)
 
 bool ctl_has_postgres(const struct ctl *ctl)
 {
-        return (ctl->store_settings.dsn && ctl->store_settings.dsn[0]) || (ctl->store_settings.dsn_secret && ctl->store_settings.dsn_secret[0]);
+        return (ctl->store_settings.dsn && ctl->store_settings.dsn[0]) ||
+               (ctl->store_settings.dsn_secret && ctl->store_settings.dsn_secret[0]);
 }
 
 int ctl_db(struct ctl *ctl, int64_t wait_ms)
@@ -77,7 +85,8 @@ int ctl_db(struct ctl *ctl, int64_t wait_ms)
                 ctl_fail("%s", fault);
                 return EXIT_USAGE;
         }
-        const struct db_options o = {.dsn = dsn, .application = "ternctl", .connect_ms = 3000, .stop_fd = -1};
+        const struct db_options o = {
+                .dsn = dsn, .application = "ternctl", .connect_ms = 3000, .stop_fd = -1};
         int64_t until = clock_mono_ms() + wait_ms;
         int err;
         while ((err = db_connect(&o, &ctl->db, fault)) != 0 && clock_mono_ms() < until) {

@@ -15,13 +15,17 @@ static size_t groups(struct ctl *ctl, unsigned needs, struct config_group ret[GR
 {
         size_t n = 0;
         if (needs & NEEDS_KAFKA) {
-                ret[n++] = (struct config_group){"Kafka", bus_settings_rows, bus_settings_count, &ctl->bus_settings};
-                ret[n++] = (struct config_group){"Topics", topics_settings_rows, topics_settings_count, &ctl->topics_settings};
+                ret[n++] = (struct config_group){
+                        "Kafka", bus_settings_rows, bus_settings_count, &ctl->bus_settings};
+                ret[n++] = (struct config_group){"Topics", topics_settings_rows,
+                        topics_settings_count, &ctl->topics_settings};
         }
         if (needs & NEEDS_POSTGRES)
-                ret[n++] = (struct config_group){"Postgres", store_settings_rows, store_settings_count, &ctl->store_settings};
+                ret[n++] = (struct config_group){"Postgres", store_settings_rows,
+                        store_settings_count, &ctl->store_settings};
         if (needs & NEEDS_AUTH)
-                ret[n++] = (struct config_group){"Authentication", auth_settings_rows, auth_settings_count, &ctl->auth_settings};
+                ret[n++] = (struct config_group){"Authentication", auth_settings_rows,
+                        auth_settings_count, &ctl->auth_settings};
         return n;
 }
 
@@ -64,7 +68,8 @@ static int common(int argc, char **argv)
         int code = EXIT_DONE;
         if (strcmp(first, "--version") == 0) {
                 buf_add_str(&out, "ternctl " TERN_VERSION "\n");
-        } else if (strcmp(first, "--help") == 0 || strcmp(first, "-h") == 0 || (strcmp(first, "help") == 0 && argc == 2)) {
+        } else if (strcmp(first, "--help") == 0 || strcmp(first, "-h") == 0 ||
+                   (strcmp(first, "help") == 0 && argc == 2)) {
                 command_help_all(&out);
                 config_help(all, n, &out);
                 code = argc > 1 ? EXIT_DONE : EXIT_USAGE;
@@ -99,7 +104,8 @@ int main(int argc, char **argv)
         const struct command *c = command_find(argc, argv, &used);
         if (!c) {
                 char text[200];
-                snprintf(text, sizeof(text), "there is no command %s%s%s (try --help)", argv[1], argc > 2 ? " " : "", argc > 2 ? argv[2] : "");
+                snprintf(text, sizeof(text), "there is no command %s%s%s (try --help)", argv[1],
+                        argc > 2 ? " " : "", argc > 2 ? argv[2] : "");
                 return usage(text);
         }
         struct args a;

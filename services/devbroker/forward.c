@@ -43,7 +43,9 @@ struct forward {
 
 static struct sockaddr_in loopback(uint16_t port)
 {
-        return (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        return (struct sockaddr_in){.sin_family = AF_INET,
+                .sin_port = htons(port),
+                .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 }
 
 static struct sockaddr *generic(struct sockaddr_in *a)
@@ -60,8 +62,10 @@ int forward_open(uint16_t port, struct forward **ret)
         socklen_t n = sizeof(a);
         f->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         f->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        if (f->stop < 0 || f->listener < 0 || setsockopt(f->listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
-                bind(f->listener, generic(&a), n) < 0 || listen(f->listener, 128) < 0 || getsockname(f->listener, generic(&a), &n) < 0)
+        if (f->stop < 0 || f->listener < 0 ||
+                setsockopt(f->listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
+                bind(f->listener, generic(&a), n) < 0 || listen(f->listener, 128) < 0 ||
+                getsockname(f->listener, generic(&a), &n) < 0)
                 err = -errno;
         if (err) {
                 forward_free(f);
@@ -101,7 +105,8 @@ static void accept_one(struct forward *f)
         p->fd[1] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         list_push_back(&f->pairs, &p->link);
         f->count++;
-        if (p->fd[1] < 0 || (connect(p->fd[1], generic(&a), sizeof(a)) < 0 && errno != EINPROGRESS)) {
+        if (p->fd[1] < 0 ||
+                (connect(p->fd[1], generic(&a), sizeof(a)) < 0 && errno != EINPROGRESS)) {
                 pair_free(f, p);
                 return;
         }
@@ -170,7 +175,8 @@ static bool serve_pair(struct pair *p, const struct pollfd pfd[2])
         for (int i = 0; i < 2; i++) {
                 if (pfd[i].revents & (POLLERR | POLLNVAL))
                         return false;
-                if ((pfd[i].revents & (POLLIN | POLLHUP)) && !p->pipe[i].ended && p->pipe[i].to < PIPE_BYTES && !pump_in(&p->pipe[i], p->fd[i]))
+                if ((pfd[i].revents & (POLLIN | POLLHUP)) && !p->pipe[i].ended &&
+                        p->pipe[i].to < PIPE_BYTES && !pump_in(&p->pipe[i], p->fd[i]))
                         return false;
         }
         for (int i = 0; i < 2; i++)
@@ -186,19 +192,22 @@ static void *forward_main(void *arg)
         for (;;) {
                 nfds_t n = 2;
                 pfd[0] = (struct pollfd){.fd = f->stop, .events = POLLIN};
-                pfd[1] = (struct pollfd){.fd = f->count < PAIRS_MAX ? f->listener : -1, .events = POLLIN};
+                pfd[1] = (struct pollfd){
+                        .fd = f->count < PAIRS_MAX ? f->listener : -1, .events = POLLIN};
                 for (struct list *it = f->pairs.next; it != &f->pairs; it = it->next) {
                         const struct pair *p = container_of(it, struct pair, link);
                         for (int i = 0; i < 2; i++)
                                 /* A side of which nothing is wanted would only report its hang-up again and again. */
-                                pfd[n++] = (struct pollfd){.fd = wanted(p, i) ? p->fd[i] : -1, .events = wanted(p, i)};
+                                pfd[n++] = (struct pollfd){
+                                        .fd = wanted(p, i) ? p->fd[i] : -1, .events = wanted(p, i)};
                 }
                 if (poll(pfd, n, -1) < 0 && errno != EINTR)
                         break;
                 if (pfd[0].revents)
                         break;
                 nfds_t at = 2;
-                for (struct list *it = f->pairs.next, *next; it != &f->pairs && at < n; it = next, at += 2) {
+                for (struct list *it = f->pairs.next, *next; it != &f->pairs && at < n;
+                        it = next, at += 2) {
                         struct pair *p = container_of(it, struct pair, link);
                         next = it->next;
                         if (!serve_pair(p, &pfd[at]))

@@ -54,10 +54,14 @@ struct app {
 
 static void groups(struct app *app, struct config_group ret[GROUPS])
 {
-        ret[0] = (struct config_group){"Embedded broker", devbroker_rows, ARRAY_LEN(devbroker_rows), &app->settings};
-        ret[1] = (struct config_group){"Topics", topics_settings_rows, topics_settings_count, &app->topics_settings};
-        ret[2] = (struct config_group){"Kafka", bus_settings_rows, bus_settings_count, &app->bus_settings};
-        ret[3] = (struct config_group){"Postgres", store_settings_rows, store_settings_count, &app->store_settings};
+        ret[0] = (struct config_group){
+                "Embedded broker", devbroker_rows, ARRAY_LEN(devbroker_rows), &app->settings};
+        ret[1] = (struct config_group){
+                "Topics", topics_settings_rows, topics_settings_count, &app->topics_settings};
+        ret[2] = (struct config_group){
+                "Kafka", bus_settings_rows, bus_settings_count, &app->bus_settings};
+        ret[3] = (struct config_group){
+                "Postgres", store_settings_rows, store_settings_count, &app->store_settings};
 }
 
 /* -1 to go on, else the exit code. */
@@ -71,8 +75,11 @@ static int arguments(int argc, char **argv, struct app *app)
                 buf_add_str(&out, "tern-devbroker " TERN_VERSION "\n");
                 code = 0;
         } else if (argc > 1 && strcmp(argv[1], "--help") == 0) {
-                buf_add_str(&out, "tern-devbroker: an embedded Kafka for trying Tern out; it forgets everything when it ends.\n\n"
-                                  "usage: tern-devbroker [--help|--version|--print-settings]\n\nSettings come from the environment:\n\n");
+                buf_add_str(&out,
+                        "tern-devbroker: an embedded Kafka for trying Tern out; it forgets "
+                        "everything when it ends.\n\n"
+                        "usage: tern-devbroker [--help|--version|--print-settings]\n\nSettings "
+                        "come from the environment:\n\n");
                 config_help(all, GROUPS, &out);
                 code = 0;
         } else if (argc > 1 && strcmp(argv[1], "--print-settings") != 0) {
@@ -110,8 +117,12 @@ static bool make_topics(struct app *app)
 {
         for (size_t i = 0; i < topic_row_count; i++) {
                 char name[256];
-                int n = snprintf(name, sizeof(name), "%s%s", app->bus_settings.topic_prefix, topic_rows[i].name);
-                int err = n < (int)sizeof(name) ? mock_topic(app->mock, name, topic_row_partitions(&topic_rows[i], &app->topics_settings)) : -EINVAL;
+                int n = snprintf(name, sizeof(name), "%s%s", app->bus_settings.topic_prefix,
+                        topic_rows[i].name);
+                int err = n < (int)sizeof(name) ? mock_topic(app->mock, name,
+                                                          topic_row_partitions(&topic_rows[i],
+                                                                  &app->topics_settings))
+                                                : -EINVAL;
                 if (err)
                         return failed(topic_rows[i].name, "the topic cannot be made");
         }
@@ -128,10 +139,15 @@ static bool connect_store(struct app *app, struct db **ret)
         const char *dsn = db_dsn(&app->store_settings, fault);
         if (!dsn)
                 return failed("Postgres", fault);
-        const struct db_options o = {.dsn = dsn, .application = "tern-devbroker", .connect_ms = 2000, .statement_ms = 5000, .stop_fd = app->lifecycle.signal_fd};
+        const struct db_options o = {.dsn = dsn,
+                .application = "tern-devbroker",
+                .connect_ms = 2000,
+                .statement_ms = 5000,
+                .stop_fd = app->lifecycle.signal_fd};
         int64_t until = clock_mono_ms() + POSTGRES_WAIT_MS;
         int err;
-        while ((err = db_connect(&o, ret, fault)) != 0 && err != -ECANCELED && clock_mono_ms() < until) {
+        while ((err = db_connect(&o, ret, fault)) != 0 && err != -ECANCELED &&
+                clock_mono_ms() < until) {
                 const struct timespec nap = {0, 200000000};
                 nanosleep(&nap, NULL);
         }
@@ -158,11 +174,13 @@ static bool raise_epochs(struct app *app)
                 ok = failed("the embedded broker", fault);
         if (ok)
                 bus_set_log(bus, bus_said, app->log);
-        const struct epoch_options o = {.bus = bus, .db = db, .force = true, .timeout_ms = KAFKA_TIMEOUT_MS};
+        const struct epoch_options o = {
+                .bus = bus, .db = db, .force = true, .timeout_ms = KAFKA_TIMEOUT_MS};
         if (ok && epoch_register(&o, false, &epochs, &n, fault) != 0)
                 ok = failed("the topics' epochs cannot be raised", fault);
         for (size_t i = 0; i < n && ok; i++)
-                log_debug(app->log, "epoch", F_STR("topic", epochs[i].topic), F_INT("epoch", epochs[i].epoch));
+                log_debug(app->log, "epoch", F_STR("topic", epochs[i].topic),
+                        F_INT("epoch", epochs[i].epoch));
         free(epochs);
         free(prop.value);
         bus_free(bus, 1000);
@@ -175,7 +193,8 @@ static bool start(struct app *app)
         char fault[256] = "";
         int err = forward_open((uint16_t)app->settings.port, &app->forward);
         if (err == -EADDRINUSE) {
-                fprintf(stderr, "tern-devbroker: port %u (TERN_DEVBROKER_PORT) is in use\n", app->settings.port);
+                fprintf(stderr, "tern-devbroker: port %u (TERN_DEVBROKER_PORT) is in use\n",
+                        app->settings.port);
                 return false;
         }
         if (err)
@@ -197,7 +216,8 @@ int main(int argc, char **argv)
         int code = arguments(argc, argv, &app);
         if (code < 0) {
                 lifecycle_init(&app.lifecycle);
-                app.log = log_new("devbroker", NULL, level_of(app.settings.log_level), STDERR_FILENO);
+                app.log =
+                        log_new("devbroker", NULL, level_of(app.settings.log_level), STDERR_FILENO);
                 code = 1;
                 if (start(&app)) {
                         printf("ready bootstrap=127.0.0.1:%u\n", forward_port(app.forward));

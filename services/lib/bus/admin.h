@@ -28,8 +28,10 @@ struct admin_result {
 };
 
 /* 0 when each topic has its own result; else -errno for the whole, which stands in each result too. */
-MUST_CHECK int admin_create(struct bus *b, const struct admin_topic_spec *specs, size_t count, int timeout_ms, struct admin_result *results);
-MUST_CHECK int admin_delete(struct bus *b, const char *const *topics, size_t count, int timeout_ms, struct admin_result *results);
+MUST_CHECK int admin_create(struct bus *b, const struct admin_topic_spec *specs, size_t count,
+        int timeout_ms, struct admin_result *results);
+MUST_CHECK int admin_delete(struct bus *b, const char *const *topics, size_t count, int timeout_ms,
+        struct admin_result *results);
 
 struct admin_topic {
         char *name; /* owned */
@@ -39,7 +41,8 @@ struct admin_topic {
         uint32_t leaderless;  /* partitions without a leader */
 };
 /* By name, ascending. Release with admin_list_free(). */
-MUST_CHECK int admin_list(struct bus *b, int timeout_ms, struct admin_topic **ret, size_t *ret_count);
+MUST_CHECK int admin_list(
+        struct bus *b, int timeout_ms, struct admin_topic **ret, size_t *ret_count);
 void admin_list_free(struct admin_topic *topics, size_t count);
 
 struct admin_cluster {
@@ -49,11 +52,12 @@ struct admin_cluster {
 MUST_CHECK int admin_cluster(struct bus *b, int timeout_ms, struct admin_cluster *ret);
 
 struct admin_setting {
-        const char *name;  /* asked for */
-        char value[160];   /* in force, the cluster's defaults included */
+        const char *name; /* asked for */
+        char value[160];  /* in force, the cluster's defaults included */
         bool found;
 };
 /* Settings in force of one topic. 0 or -errno. */
-MUST_CHECK int admin_settings(struct bus *b, const char *topic, struct admin_setting *settings, size_t count, int timeout_ms);
+MUST_CHECK int admin_settings(struct bus *b, const char *topic, struct admin_setting *settings,
+        size_t count, int timeout_ms);
 
 #endif

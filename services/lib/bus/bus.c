@@ -22,23 +22,29 @@ int bus_errno(rd_kafka_resp_err_t err)
         /* Not a switch: librdkafka's enum grows with each version. */
         if (err == RD_KAFKA_RESP_ERR_NO_ERROR)
                 return 0;
-        if (err == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC || err == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION ||
+        if (err == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
+                err == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION ||
                 err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
                 return -ENOENT;
         if (err == RD_KAFKA_RESP_ERR__TIMED_OUT || err == RD_KAFKA_RESP_ERR__TIMED_OUT_QUEUE ||
                 err == RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT)
                 return -ETIMEDOUT;
-        if (err == RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE || err == RD_KAFKA_RESP_ERR_UNSUPPORTED_VERSION ||
+        if (err == RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE ||
+                err == RD_KAFKA_RESP_ERR_UNSUPPORTED_VERSION ||
                 err == RD_KAFKA_RESP_ERR__NOT_IMPLEMENTED)
                 return -ENOTSUP;
-        if (err == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED || err == RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED ||
-                err == RD_KAFKA_RESP_ERR__AUTHENTICATION || err == RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED)
+        if (err == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED ||
+                err == RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED ||
+                err == RD_KAFKA_RESP_ERR__AUTHENTICATION ||
+                err == RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED)
                 return -EACCES;
         if (err == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS)
                 return -EEXIST;
         if (err == RD_KAFKA_RESP_ERR__INVALID_ARG || err == RD_KAFKA_RESP_ERR_INVALID_CONFIG ||
-                err == RD_KAFKA_RESP_ERR_INVALID_REPLICATION_FACTOR || err == RD_KAFKA_RESP_ERR_INVALID_PARTITIONS ||
-                err == RD_KAFKA_RESP_ERR_POLICY_VIOLATION || err == RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION)
+                err == RD_KAFKA_RESP_ERR_INVALID_REPLICATION_FACTOR ||
+                err == RD_KAFKA_RESP_ERR_INVALID_PARTITIONS ||
+                err == RD_KAFKA_RESP_ERR_POLICY_VIOLATION ||
+                err == RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION)
                 return -EINVAL;
         return -EIO;
 }
@@ -106,7 +112,8 @@ const struct bus_topic *bus_topic_of_full(struct bus *b, const char *full)
 
 /* ---- log ---- */
 
-void bus_set_log(struct bus *b, void (*fn)(void *arg, int level, const char *facility, const char *text), void *arg)
+void bus_set_log(struct bus *b,
+        void (*fn)(void *arg, int level, const char *facility, const char *text), void *arg)
 {
         pthread_mutex_lock(&b->log_lock);
         b->log_fn = fn;
@@ -147,7 +154,8 @@ static void query_conf(rd_kafka_conf_t *conf)
         rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_STATS | RD_KAFKA_EVENT_ERROR);
 }
 
-int bus_new(const struct bus_settings *s, const struct config_passthrough *props, size_t prop_count, const char *client_id, struct metrics *metrics, struct bus **ret, char fault[256])
+int bus_new(const struct bus_settings *s, const struct config_passthrough *props, size_t prop_count,
+        const char *client_id, struct metrics *metrics, struct bus **ret, char fault[256])
 {
         struct bus *b = xcalloc(1, sizeof(*b));
         b->settings = *s;

@@ -35,25 +35,29 @@ struct bus_header {
 
 /* A record as read or to be written; slices are borrowed. */
 struct bus_record {
-        struct slice topic;   /* without prefix */
-        int32_t partition;    /* -1 when producing: by key */
+        struct slice topic; /* without prefix */
+        int32_t partition;  /* -1 when producing: by key */
         int64_t offset, timestamp_ms;
-        struct slice key;     /* p NULL = null key */
-        struct slice value;   /* p NULL = tombstone */
+        struct slice key;   /* p NULL = null key */
+        struct slice value; /* p NULL = tombstone */
         const struct bus_header *headers;
         size_t header_count;
 };
-struct slice bus_record_header(const struct bus_record *r, const char *name); /* last of that name; p NULL if absent */
+struct slice bus_record_header(
+        const struct bus_record *r, const char *name); /* last of that name; p NULL if absent */
 
 /* props: TERN_KAFKA_* passed through to every handle they fit. client_id e.g. "tern-messaging". Does not need Kafka to be
  * up. 0, or -EINVAL with a sentence in fault: no brokers named, a property that does not exist, or one that Tern
  * depends on (acks, partitioner, isolation.level, …) and that may not be set. */
-MUST_CHECK int bus_new(const struct bus_settings *s, const struct config_passthrough *props, size_t prop_count, const char *client_id, struct metrics *metrics, struct bus **ret, char fault[256]);
+MUST_CHECK int bus_new(const struct bus_settings *s, const struct config_passthrough *props,
+        size_t prop_count, const char *client_id, struct metrics *metrics, struct bus **ret,
+        char fault[256]);
 /* Flushes up to flush_ms, then purges; every send has been answered when it returns, so the mailboxes must still
  * stand (a closed one is passed over). Consumers and readers are freed before. NULL is fine; returns NULL. */
 struct bus *bus_free(struct bus *b, int flush_ms);
 /* Receives librdkafka's messages: level as in syslog (3 error, 4 warning), on any thread. text is borrowed. */
-void bus_set_log(struct bus *b, void (*fn)(void *arg, int level, const char *facility, const char *text), void *arg);
+void bus_set_log(struct bus *b,
+        void (*fn)(void *arg, int level, const char *facility, const char *text), void *arg);
 
 enum bus_outcome {
         BUS_OK,      /* Kafka has confirmed it: partition and offset are true */
@@ -91,10 +95,13 @@ void bus_warm(struct bus *b, const char *topic);
 MUST_CHECK int bus_partitions(struct bus *b, const char *topic, int timeout_ms, uint32_t *ret);
 /* Blocking: low and high watermark as of now, on a connection that carries no fetches. Either may be NULL: it is not asked for
  * then. High is the end of what read_committed shows. -ENOENT, -ETIMEDOUT, -EIO. */
-MUST_CHECK int bus_watermarks(struct bus *b, const char *topic, int32_t partition, int timeout_ms, int64_t *ret_low, int64_t *ret_high);
+MUST_CHECK int bus_watermarks(struct bus *b, const char *topic, int32_t partition, int timeout_ms,
+        int64_t *ret_low, int64_t *ret_high);
 /* Blocking: high watermarks of partitions 0 to count - 1, one request for each broker. */
-MUST_CHECK int bus_highs(struct bus *b, const char *topic, uint32_t count, int timeout_ms, int64_t *ret_highs);
+MUST_CHECK int bus_highs(
+        struct bus *b, const char *topic, uint32_t count, int timeout_ms, int64_t *ret_highs);
 /* Blocking: first offset at or after time; high watermark if none. On the embedded broker: low. */
-MUST_CHECK int bus_offset_for_time(struct bus *b, const char *topic, int32_t partition, int64_t time_ms, int timeout_ms, int64_t *ret);
+MUST_CHECK int bus_offset_for_time(struct bus *b, const char *topic, int32_t partition,
+        int64_t time_ms, int timeout_ms, int64_t *ret);
 
 #endif

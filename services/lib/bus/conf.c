@@ -5,10 +5,26 @@
 
 /* What the promises of this library rest on. A user who sets one of these is told so. */
 static const char *const forced[] = {
-        "acks", "request.required.acks", "enable.idempotence", "partitioner", "isolation.level", "auto.offset.reset",
-        "enable.auto.commit", "auto.commit.enable", "enable.auto.offset.store", "enable.partition.eof", "group.id",
-        "group.instance.id", "transactional.id", "client.id", "delivery.timeout.ms", "message.timeout.ms",
-        "partition.assignment.strategy", "allow.auto.create.topics", "log.queue", "statistics.interval.ms",
+        "acks",
+        "request.required.acks",
+        "enable.idempotence",
+        "partitioner",
+        "isolation.level",
+        "auto.offset.reset",
+        "enable.auto.commit",
+        "auto.commit.enable",
+        "enable.auto.offset.store",
+        "enable.partition.eof",
+        "group.id",
+        "group.instance.id",
+        "transactional.id",
+        "client.id",
+        "delivery.timeout.ms",
+        "message.timeout.ms",
+        "partition.assignment.strategy",
+        "allow.auto.create.topics",
+        "log.queue",
+        "statistics.interval.ms",
         "delivery.report.only.error",
 };
 
@@ -25,7 +41,8 @@ static bool is_forced(const char *name)
 static char scope_of(const char *manual, const char *name)
 {
         size_t n = strlen(name);
-        for (const char *line = manual; line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
+        for (const char *line = manual; line;
+                line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
                 if (strncmp(line, name, n) != 0 || line[n] != ' ')
                         continue;
                 const char *bar = strchr(line, '|');
@@ -55,10 +72,13 @@ static void env_name(const char *name, char ret[128])
 {
         size_t n = (size_t)snprintf(ret, 128, "TERN_KAFKA_%s", name);
         for (size_t i = 0; i < n && i < 127; i++)
-                ret[i] = ret[i] == '.' ? '_' : ret[i] >= 'a' && ret[i] <= 'z' ? (char)(ret[i] - 'a' + 'A') : ret[i];
+                ret[i] = ret[i] == '.'                    ? '_'
+                         : ret[i] >= 'a' && ret[i] <= 'z' ? (char)(ret[i] - 'a' + 'A')
+                                                          : ret[i];
 }
 
-int bus_conf_props(struct bus *b, const struct config_passthrough *props, size_t count, char fault[256])
+int bus_conf_props(
+        struct bus *b, const struct config_passthrough *props, size_t count, char fault[256])
 {
         char *manual = print_manual();
         rd_kafka_conf_t *probe = rd_kafka_conf_new();
@@ -70,14 +90,20 @@ int bus_conf_props(struct bus *b, const struct config_passthrough *props, size_t
                 char why[100] = "", env[128];
                 env_name(name, env);
                 if (is_forced(name)) {
-                        snprintf(fault, 256, "%s may not be set: Tern depends on its own value", env);
+                        snprintf(fault, 256, "%s may not be set: Tern depends on its own value",
+                                env);
                         err = -EINVAL;
-                } else if (rd_kafka_conf_set(probe, name, value, why, sizeof(why)) != RD_KAFKA_CONF_OK) {
+                } else if (rd_kafka_conf_set(probe, name, value, why, sizeof(why)) !=
+                           RD_KAFKA_CONF_OK) {
                         snprintf(fault, 256, "%s: %s", env, why);
                         err = -EINVAL;
                 } else {
-                        b->props[b->prop_count++] = (struct bus_property){xstrdup(name), xstrdup(value), manual ? scope_of(manual, name) : '*'};
-                        brokers = brokers || ((slice_is(slice_str(name), "bootstrap.servers") || slice_is(slice_str(name), "metadata.broker.list")) && *value);
+                        b->props[b->prop_count++] = (struct bus_property){xstrdup(name),
+                                xstrdup(value), manual ? scope_of(manual, name) : '*'};
+                        brokers = brokers ||
+                                  ((slice_is(slice_str(name), "bootstrap.servers") ||
+                                           slice_is(slice_str(name), "metadata.broker.list")) &&
+                                          *value);
                 }
         }
         if (!err && !brokers) {
@@ -100,7 +126,8 @@ struct setter {
 static void set(struct setter *s, const char *name, const char *value)
 {
         char why[200] = "";
-        if (s->failed || rd_kafka_conf_set(s->conf, name, value, why, sizeof(why)) == RD_KAFKA_CONF_OK)
+        if (s->failed ||
+                rd_kafka_conf_set(s->conf, name, value, why, sizeof(why)) == RD_KAFKA_CONF_OK)
                 return;
         snprintf(s->fault, 256, "%s: %s", name, why);
         s->failed = true;
@@ -126,7 +153,8 @@ static void defaults(struct setter *s)
         set(s, "socket.nagle.disable", "true"); /* 2.0's default waits for acks of small requests */
         set(s, "socket.keepalive.enable", "true");
         set(s, "reconnect.backoff.ms", "50");
-        set(s, "reconnect.backoff.max.ms", "1000"); /* a broker that is back is found within a second */
+        set(s, "reconnect.backoff.max.ms",
+                "1000"); /* a broker that is back is found within a second */
         set(s, "socket.connection.setup.timeout.ms", "5000");
         set(s, "topic.metadata.refresh.interval.ms", "60000");
 }
@@ -136,8 +164,10 @@ static void producer_defaults(struct setter *s, const struct bus_settings *st, b
         char linger[32];
         snprintf(linger, sizeof(linger), "%.3f", st->linger_us / 1000.0);
         set(s, "linger.ms", linger);
-        set_u32(s, "queue.buffering.max.messages", durable ? st->producer_records_max : st->volatile_records_max);
-        set_u32(s, "queue.buffering.max.kbytes", durable ? st->producer_kbytes_max : st->volatile_kbytes_max);
+        set_u32(s, "queue.buffering.max.messages",
+                durable ? st->producer_records_max : st->volatile_records_max);
+        set_u32(s, "queue.buffering.max.kbytes",
+                durable ? st->producer_kbytes_max : st->volatile_kbytes_max);
         set(s, "retry.backoff.ms", "50");
         set(s, "topic.metadata.propagation.max.ms", "5000");
 }
@@ -189,13 +219,15 @@ static void on_log(const rd_kafka_t *rk, int level, const char *facility, const 
 {
         const struct bus_opaque *o = rd_kafka_opaque(rk);
         /* A setting that is ours and does nothing for this kind of handle; what the mock broker cannot do. */
-        if (!o || slice_is(slice_str(facility), "CONFWARN") || slice_is(slice_str(facility), "AUTOCREATE"))
+        if (!o || slice_is(slice_str(facility), "CONFWARN") ||
+                slice_is(slice_str(facility), "AUTOCREATE"))
                 return;
         bus_log(o->bus, level, facility, text);
 }
 
-rd_kafka_t *bus_handle_new(struct bus *b, enum bus_role role, const struct bus_conf_extra *extra, size_t extra_count,
-        void (*on_conf)(rd_kafka_conf_t *conf), void *opaque_owner, char fault[256])
+rd_kafka_t *bus_handle_new(struct bus *b, enum bus_role role, const struct bus_conf_extra *extra,
+        size_t extra_count, void (*on_conf)(rd_kafka_conf_t *conf), void *opaque_owner,
+        char fault[256])
 {
         bool producer = role == BUS_ROLE_DURABLE || role == BUS_ROLE_VOLATILE;
         struct setter s = {.conf = rd_kafka_conf_new(), .fault = fault};
@@ -219,7 +251,8 @@ rd_kafka_t *bus_handle_new(struct bus *b, enum bus_role role, const struct bus_c
         rd_kafka_t *rk = NULL;
         if (!s.failed) {
                 char why[200] = "";
-                rk = rd_kafka_new(producer ? RD_KAFKA_PRODUCER : RD_KAFKA_CONSUMER, s.conf, why, sizeof(why));
+                rk = rd_kafka_new(
+                        producer ? RD_KAFKA_PRODUCER : RD_KAFKA_CONSUMER, s.conf, why, sizeof(why));
                 if (!rk)
                         snprintf(fault, 256, "%s", why);
         }

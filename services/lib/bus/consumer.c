@@ -24,7 +24,8 @@ struct consumer {
         rd_kafka_topic_partition_list_t *held, *pending;
         int64_t ask_ms; /* when to offer pending again */
 
-        rd_kafka_message_t **messages; /* owned array of cap; the first message_count are held until the next poll */
+        rd_kafka_message_t **
+                messages; /* owned array of cap; the first message_count are held until the next poll */
         struct consumer_event *events; /* owned array of cap */
         size_t message_count, cap;
         struct bus_header *headers; /* owned; what the events' records point into */
@@ -36,7 +37,8 @@ struct consumer {
 
 /* ---- lists of partitions ---- */
 
-static rd_kafka_topic_partition_list_t *list_of(struct consumer *c, const struct consumer_partition *parts, size_t count)
+static rd_kafka_topic_partition_list_t *list_of(
+        struct consumer *c, const struct consumer_partition *parts, size_t count)
 {
         rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)count);
         for (size_t i = 0; i < count; i++) {
@@ -45,20 +47,23 @@ static rd_kafka_topic_partition_list_t *list_of(struct consumer *c, const struct
                         rd_kafka_topic_partition_list_destroy(list);
                         return NULL;
                 }
-                rd_kafka_topic_partition_list_add(list, t->name, parts[i].partition)->offset = parts[i].offset;
+                rd_kafka_topic_partition_list_add(list, t->name, parts[i].partition)->offset =
+                        parts[i].offset;
         }
         return list;
 }
 
 /* Topics point into the bus's table, which outlives the consumer. The caller frees. */
-static struct consumer_partition *parts_of(struct consumer *c, const rd_kafka_topic_partition_list_t *list, size_t *ret_count)
+static struct consumer_partition *parts_of(
+        struct consumer *c, const rd_kafka_topic_partition_list_t *list, size_t *ret_count)
 {
         struct consumer_partition *parts = xcalloc((size_t)list->cnt + 1, sizeof(*parts));
         size_t n = 0;
         for (int i = 0; i < list->cnt; i++) {
                 const struct bus_topic *t = bus_topic_of_full(c->bus, list->elems[i].topic);
                 if (t)
-                        parts[n++] = (struct consumer_partition){t->bare.p, list->elems[i].partition, list->elems[i].offset};
+                        parts[n++] = (struct consumer_partition){
+                                t->bare.p, list->elems[i].partition, list->elems[i].offset};
         }
         *ret_count = n;
         return parts;
@@ -116,7 +121,8 @@ static void give_back(struct consumer *c, bool lost)
  * with nothing in it, and offered to the callee once the batch is judged: a message of an earlier
  * assignment can then never be taken for one of the new.
  */
-static void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err, rd_kafka_topic_partition_list_t *list, void *opaque)
+static void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err,
+        rd_kafka_topic_partition_list_t *list, void *opaque)
 {
         struct consumer *c = ((struct bus_opaque *)opaque)->owner;
         give_back(c, rd_kafka_assignment_lost(rk) != 0);
@@ -140,7 +146,8 @@ static void member_conf(rd_kafka_conf_t *conf)
 
 static int subscribe(struct consumer *c, const struct consumer_options *o, char fault[256])
 {
-        rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)o->topic_count);
+        rd_kafka_topic_partition_list_t *list =
+                rd_kafka_topic_partition_list_new((int)o->topic_count);
         int err = 0;
         for (size_t i = 0; i < o->topic_count && !err; i++) {
                 const struct bus_topic *t = bus_topic_get(c->bus, slice_str(o->topics[i]));
@@ -157,7 +164,8 @@ static int subscribe(struct consumer *c, const struct consumer_options *o, char 
         return err;
 }
 
-int consumer_new(struct bus *b, const struct consumer_options *o, struct consumer **ret, char fault[256])
+int consumer_new(
+        struct bus *b, const struct consumer_options *o, struct consumer **ret, char fault[256])
 {
         struct consumer *c = xcalloc(1, sizeof(*c));
         c->bus = b;
@@ -179,7 +187,9 @@ int consumer_new(struct bus *b, const struct consumer_options *o, struct consume
                 {"group.instance.id", o->instance_id},
         };
         bool fixed = c->member && o->instance_id;
-        c->rk = bus_handle_new(b, BUS_ROLE_CONSUMER, extra, fixed ? ARRAY_LEN(extra) : ARRAY_LEN(extra) - 1, c->member ? member_conf : NULL, c, fault);
+        c->rk = bus_handle_new(b, BUS_ROLE_CONSUMER, extra,
+                fixed ? ARRAY_LEN(extra) : ARRAY_LEN(extra) - 1, c->member ? member_conf : NULL, c,
+                fault);
         if (!c->rk) {
                 consumer_free(c);
                 return -EINVAL;
@@ -258,7 +268,8 @@ int consumer_assign(struct consumer *c, const struct consumer_partition *parts, 
         if (!err && count)
                 err = error_errno(rd_kafka_incremental_assign(c->rk, list));
         for (int i = 0; !err && i < list->cnt; i++)
-                rd_kafka_topic_partition_list_add(c->held, list->elems[i].topic, list->elems[i].partition);
+                rd_kafka_topic_partition_list_add(
+                        c->held, list->elems[i].topic, list->elems[i].partition);
         rd_kafka_topic_partition_list_destroy(list);
         return err ? -EINVAL : 0;
 }
@@ -316,7 +327,8 @@ int consumer_resume(struct consumer *c, const struct consumer_partition *parts, 
 
 void consumer_commit(struct consumer *c, const struct consumer_partition *parts, size_t count)
 {
-        rd_kafka_topic_partition_list_t *list = c->member && count ? list_of(c, parts, count) : NULL;
+        rd_kafka_topic_partition_list_t *list =
+                c->member && count ? list_of(c, parts, count) : NULL;
         if (!list)
                 return;
         /* For lag tools only: a failed one is made good by the next. */
@@ -328,7 +340,8 @@ int64_t consumer_high(struct consumer *c, const char *topic, int32_t partition)
 {
         const struct bus_topic *t = bus_topic_get(c->bus, slice_str(topic));
         int64_t low = 0, high = 0;
-        if (!t || rd_kafka_get_watermark_offsets(c->rk, t->name, partition, &low, &high) != RD_KAFKA_RESP_ERR_NO_ERROR)
+        if (!t || rd_kafka_get_watermark_offsets(c->rk, t->name, partition, &low, &high) !=
+                          RD_KAFKA_RESP_ERR_NO_ERROR)
                 return -1;
         return high >= 0 ? high : -1;
 }
@@ -385,9 +398,11 @@ static size_t read_headers(struct consumer *c, const rd_kafka_message_t *m, size
                 const char *name = NULL;
                 const void *value = NULL;
                 size_t size = 0;
-                if (rd_kafka_header_get_all(h, i, &name, &value, &size) != RD_KAFKA_RESP_ERR_NO_ERROR)
+                if (rd_kafka_header_get_all(h, i, &name, &value, &size) !=
+                        RD_KAFKA_RESP_ERR_NO_ERROR)
                         break;
-                c->headers[used + n++] = (struct bus_header){slice_str(name), slice_of(value, value ? size : 0)};
+                c->headers[used + n++] =
+                        (struct bus_header){slice_str(name), slice_of(value, value ? size : 0)};
         }
         return n;
 }
@@ -398,18 +413,21 @@ static enum consumer_event_kind kind_of(const rd_kafka_message_t *m)
                 return CONSUMER_RECORD;
         if (m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
                 return CONSUMER_EOF;
-        if (m->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET || m->err == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE)
+        if (m->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET ||
+                m->err == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE)
                 return CONSUMER_RANGE;
         return m->err == RD_KAFKA_RESP_ERR__FATAL ? CONSUMER_DEAD : CONSUMER_ERROR;
 }
 
 /* Fills *e. False if the message is nobody's: of a partition that went while the batch was being taken. */
-static bool translate(struct consumer *c, rd_kafka_message_t *m, struct consumer_event *e, size_t *used)
+static bool translate(
+        struct consumer *c, rd_kafka_message_t *m, struct consumer_event *e, size_t *used)
 {
         const struct bus_topic *t = topic_of(c, m);
         *e = (struct consumer_event){.kind = kind_of(m)};
         if (m->rkt) {
-                if (!t || (e->kind != CONSUMER_ERROR && e->kind != CONSUMER_DEAD && !holds(c->held, t->name, m->partition)))
+                if (!t || (e->kind != CONSUMER_ERROR && e->kind != CONSUMER_DEAD &&
+                                  !holds(c->held, t->name, m->partition)))
                         return false;
                 e->record.topic = t->bare;
                 e->record.partition = m->partition;
@@ -430,7 +448,8 @@ static bool translate(struct consumer *c, rd_kafka_message_t *m, struct consumer
         return true;
 }
 
-size_t consumer_poll(struct consumer *c, int timeout_ms, size_t max, const struct consumer_event **ret)
+size_t consumer_poll(
+        struct consumer *c, int timeout_ms, size_t max, const struct consumer_event **ret)
 {
         CHECK(max > 0);
         release_messages(c);

@@ -17,10 +17,10 @@ struct consumer;
 
 enum consumer_event_kind {
         CONSUMER_RECORD,
-        CONSUMER_EOF,      /* the partition's end was reached: record.topic/partition/offset (next) */
-        CONSUMER_RANGE,    /* the position is outside the log (auto.offset.reset=error) */
-        CONSUMER_ERROR,    /* text in error; the library goes on by itself */
-        CONSUMER_DEAD,     /* another member took the instance id: nothing more will come; free it */
+        CONSUMER_EOF,   /* the partition's end was reached: record.topic/partition/offset (next) */
+        CONSUMER_RANGE, /* the position is outside the log (auto.offset.reset=error) */
+        CONSUMER_ERROR, /* text in error; the library goes on by itself */
+        CONSUMER_DEAD,  /* another member took the instance id: nothing more will come; free it */
 };
 struct consumer_event {
         enum consumer_event_kind kind;
@@ -34,12 +34,12 @@ struct consumer_event {
 struct consumer_partition {
         const char *topic; /* without prefix */
         int32_t partition;
-        int64_t offset;    /* next to read, or one of the two above */
+        int64_t offset; /* next to read, or one of the two above */
 };
 
 struct consumer_options {
-        const char *group;        /* NULL: no group, assign by hand */
-        const char *instance_id;  /* static membership, or NULL */
+        const char *group;         /* NULL: no group, assign by hand */
+        const char *instance_id;   /* static membership, or NULL */
         const char *const *topics; /* with a group */
         size_t topic_count;
         uint32_t session_timeout_ms; /* group; 0: 6000 */
@@ -51,11 +51,13 @@ struct consumer_options {
         void (*revoked)(void *arg, const struct consumer_partition *parts, size_t count, bool lost);
         void *arg;
 };
-MUST_CHECK int consumer_new(struct bus *b, const struct consumer_options *o, struct consumer **ret, char fault[256]);
+MUST_CHECK int consumer_new(
+        struct bus *b, const struct consumer_options *o, struct consumer **ret, char fault[256]);
 /* Leaves the group if it is in one. */
 struct consumer *consumer_free(struct consumer *c);
 /* By hand: adds partitions; one that is assigned already moves to the new offset. 0 or -EINVAL. */
-MUST_CHECK int consumer_assign(struct consumer *c, const struct consumer_partition *parts, size_t count);
+MUST_CHECK int consumer_assign(
+        struct consumer *c, const struct consumer_partition *parts, size_t count);
 /* By hand: these deliver nothing more. */
 void consumer_unassign(struct consumer *c, const struct consumer_partition *parts, size_t count);
 /* Moves an assigned partition, also after CONSUMER_RANGE (there by hand only). 0, -EINVAL, -ETIMEDOUT. */
@@ -64,7 +66,8 @@ MUST_CHECK int consumer_seek(struct consumer *c, const struct consumer_partition
 int consumer_pause(struct consumer *c, const struct consumer_partition *parts, size_t count);
 int consumer_resume(struct consumer *c, const struct consumer_partition *parts, size_t count);
 /* Waits up to timeout_ms for the first, then takes what is there, up to max. Returns the count; *ret borrowed until the next poll. */
-size_t consumer_poll(struct consumer *c, int timeout_ms, size_t max, const struct consumer_event **ret);
+size_t consumer_poll(
+        struct consumer *c, int timeout_ms, size_t max, const struct consumer_event **ret);
 /* Wakes a poll from another thread. */
 void consumer_wake(struct consumer *c);
 /* Group: remembers offsets for lag tools; asynchronous. */

@@ -60,13 +60,13 @@ struct bus {
         rd_kafka_t *query;             /* owned */
         rd_kafka_queue_t *query_queue; /* owned; report thread */
         struct bus_retired *retired;   /* report thread */
-        int64_t replaced_ms;           /* report thread: when the durable producer was last replaced */
+        int64_t replaced_ms; /* report thread: when the durable producer was last replaced */
 
         pthread_t reporter;
         bool reporter_runs;
         atomic_bool stop, up;
         atomic_int embedded; /* 0 not known yet, 1 a real cluster, 2 the mock */
-        atomic_bool broken; /* the durable producer has raised a fatal error */
+        atomic_bool broken;  /* the durable producer has raised a fatal error */
 
         pthread_mutex_t topics_lock;
         atomic_uint topic_count;
@@ -78,14 +78,16 @@ struct bus {
 };
 
 /* Copies props and checks them. 0, or -EINVAL with fault. */
-MUST_CHECK int bus_conf_props(struct bus *b, const struct config_passthrough *props, size_t count, char fault[256]);
+MUST_CHECK int bus_conf_props(
+        struct bus *b, const struct config_passthrough *props, size_t count, char fault[256]);
 /* One property of a consumer or producer that its role does not settle; value by printf. */
 struct bus_conf_extra {
         const char *name, *value;
 };
 /* A new handle for a role, or NULL with fault. extra is set after the role's own. on_conf may add callbacks. */
-rd_kafka_t *bus_handle_new(struct bus *b, enum bus_role role, const struct bus_conf_extra *extra, size_t extra_count,
-        void (*on_conf)(rd_kafka_conf_t *conf), void *opaque_owner, char fault[256]);
+rd_kafka_t *bus_handle_new(struct bus *b, enum bus_role role, const struct bus_conf_extra *extra,
+        size_t extra_count, void (*on_conf)(rd_kafka_conf_t *conf), void *opaque_owner,
+        char fault[256]);
 /* Every handle's opaque is one of these: the bus for logs, the owner for callbacks. Freed by bus_handle_free(). */
 struct bus_opaque {
         struct bus *bus;

@@ -116,6 +116,7 @@ void mock_delay(struct mock *m, int ms)
 void mock_break_producer(struct bus *b)
 {
         pthread_rwlock_rdlock(&b->durable.lock);
-        rd_kafka_test_fatal_error(b->durable.rk, RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER, "broken by a test");
+        rd_kafka_test_fatal_error(
+                b->durable.rk, RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER, "broken by a test");
         pthread_rwlock_unlock(&b->durable.lock);
 }

@@ -26,7 +26,13 @@ MUST_CHECK int mock_topic(struct mock *m, const char *topic, uint32_t partitions
 /* ---- for tests ---- */
 
 enum mock_request { MOCK_PRODUCE = 0, MOCK_FETCH = 1, MOCK_METADATA = 3, MOCK_INIT_PRODUCER = 22 };
-enum mock_error { MOCK_DISCONNECT, MOCK_TIMED_OUT, MOCK_OUT_OF_ORDER, MOCK_NOT_LEADER, MOCK_NOT_ENOUGH_REPLICAS };
+enum mock_error {
+        MOCK_DISCONNECT,
+        MOCK_TIMED_OUT,
+        MOCK_OUT_OF_ORDER,
+        MOCK_NOT_LEADER,
+        MOCK_NOT_ENOUGH_REPLICAS
+};
 /* The next count requests of this kind fail so. */
 void mock_fail(struct mock *m, enum mock_request kind, enum mock_error error, unsigned count);
 /* Closes all connections and refuses new ones, until up. */

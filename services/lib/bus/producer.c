@@ -11,8 +11,9 @@
  */
 #define REPORT_POLL_MS 50
 #define REPORT_CHUNK 256
-#define RETIRED_GRACE_MS 5000   /* beyond the delivery timeout */
-#define REPLACE_INTERVAL_MS 1000 /* a cluster that refuses every producer must not cost a busy loop */
+#define RETIRED_GRACE_MS 5000 /* beyond the delivery timeout */
+#define REPLACE_INTERVAL_MS                                                                        \
+        1000 /* a cluster that refuses every producer must not cost a busy loop */
 
 static void producer_conf(rd_kafka_conf_t *conf)
 {
@@ -41,7 +42,8 @@ static void answer(struct bus_send *s, enum bus_outcome outcome)
 
 static void count_lost(struct bus *b, enum bus_outcome outcome, int64_t n)
 {
-        static const char *const names[] = {[BUS_BUSY] = "busy", [BUS_FAILED] = "failed", [BUS_UNKNOWN] = "unknown"};
+        static const char *const names[] = {
+                [BUS_BUSY] = "busy", [BUS_FAILED] = "failed", [BUS_UNKNOWN] = "unknown"};
         int label = metrics_label(M_produce_errors, names[outcome]);
         if (label >= 0)
                 metrics_add(b->metrics, M_produce_errors, (unsigned)label, n);
@@ -94,7 +96,9 @@ static void report_one(const rd_kafka_message_t *m, bool embedded)
         int64_t ts = rd_kafka_message_timestamp(m, &type);
         s->partition = m->partition;
         s->offset = outcome == BUS_OK ? m->offset : -1;
-        s->timestamp_ms = outcome == BUS_OK && type == RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME && !embedded ? ts : -1;
+        s->timestamp_ms =
+                outcome == BUS_OK && type == RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME && !embedded ? ts
+                                                                                             : -1;
         answer(s, outcome);
 }
 
@@ -161,7 +165,8 @@ static void replace(struct bus *b)
         if (b->replaced_ms && now - b->replaced_ms < REPLACE_INTERVAL_MS)
                 return;
         char fault[256] = "";
-        rd_kafka_t *fresh = bus_handle_new(b, BUS_ROLE_DURABLE, NULL, 0, producer_conf, NULL, fault);
+        rd_kafka_t *fresh =
+                bus_handle_new(b, BUS_ROLE_DURABLE, NULL, 0, producer_conf, NULL, fault);
         b->replaced_ms = now;
         if (!fresh) {
                 bus_log(b, 3, "PRODUCER", fault);
@@ -226,7 +231,8 @@ static void *report_main(void *arg)
 
 /* ---- life ---- */
 
-static rd_kafka_t *producer_open(struct bus *b, struct bus_producer *p, enum bus_role role, char fault[256])
+static rd_kafka_t *producer_open(
+        struct bus *b, struct bus_producer *p, enum bus_role role, char fault[256])
 {
         p->rk = bus_handle_new(b, role, NULL, 0, producer_conf, NULL, fault);
         if (p->rk)
@@ -245,7 +251,8 @@ static void producer_close(struct bus_producer *p)
 
 int producers_start(struct bus *b, char fault[256])
 {
-        if (!producer_open(b, &b->durable, BUS_ROLE_DURABLE, fault) || !producer_open(b, &b->volatile_, BUS_ROLE_VOLATILE, fault))
+        if (!producer_open(b, &b->durable, BUS_ROLE_DURABLE, fault) ||
+                !producer_open(b, &b->volatile_, BUS_ROLE_VOLATILE, fault))
                 goto fail;
         if (pthread_create(&b->reporter, NULL, report_main, b) != 0) {
                 snprintf(fault, 256, "the delivery report thread cannot be started");
@@ -288,7 +295,8 @@ void producers_stop(struct bus *b, int flush_ms)
 
 void bus_purge(struct bus *b)
 {
-        const int flags = RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING;
+        const int flags =
+                RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING;
         pthread_rwlock_rdlock(&b->durable.lock);
         rd_kafka_purge(b->durable.rk, flags);
         pthread_rwlock_unlock(&b->durable.lock);
@@ -302,7 +310,8 @@ static rd_kafka_headers_t *headers_of(const struct bus_record *r)
         rd_kafka_headers_t *h = rd_kafka_headers_new(r->header_count);
         for (size_t i = 0; i < r->header_count; i++) {
                 const struct bus_header *x = &r->headers[i];
-                rd_kafka_header_add(h, x->name.p, (ssize_t)x->name.n, x->value.p, x->value.p ? (ssize_t)x->value.n : 0);
+                rd_kafka_header_add(h, x->name.p, (ssize_t)x->name.n, x->value.p,
+                        x->value.p ? (ssize_t)x->value.n : 0);
         }
         return h;
 }
@@ -317,12 +326,14 @@ static void *unconst(const char *p)
 }
 
 /* produceva takes nothing on failure, so the headers are freed here. */
-static rd_kafka_resp_err_t produce(rd_kafka_t *rk, const char *topic, const struct bus_record *r, struct bus_send *send)
+static rd_kafka_resp_err_t produce(
+        rd_kafka_t *rk, const char *topic, const struct bus_record *r, struct bus_send *send)
 {
         rd_kafka_headers_t *headers = r->header_count ? headers_of(r) : NULL;
         rd_kafka_vu_t vu[7] = {
                 {.vtype = RD_KAFKA_VTYPE_TOPIC, .u.cstr = topic},
-                {.vtype = RD_KAFKA_VTYPE_PARTITION, .u.i32 = r->partition < 0 ? RD_KAFKA_PARTITION_UA : r->partition},
+                {.vtype = RD_KAFKA_VTYPE_PARTITION,
+                        .u.i32 = r->partition < 0 ? RD_KAFKA_PARTITION_UA : r->partition},
                 {.vtype = RD_KAFKA_VTYPE_VALUE, .u.mem = {unconst(r->value.p), r->value.n}},
                 {.vtype = RD_KAFKA_VTYPE_KEY, .u.mem = {unconst(r->key.p), r->key.n}},
                 {.vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY},
@@ -369,7 +380,8 @@ int bus_produce(struct bus *b, const struct bus_record *r, struct bus_send *send
 void bus_produce_volatile(struct bus *b, const struct bus_record *r)
 {
         const struct bus_topic *t = bus_topic_get(b, r->topic);
-        rd_kafka_resp_err_t err = t ? produce(b->volatile_.rk, t->name, r, NULL) : RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC;
+        rd_kafka_resp_err_t err =
+                t ? produce(b->volatile_.rk, t->name, r, NULL) : RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC;
         if (err != RD_KAFKA_RESP_ERR_NO_ERROR)
                 count_lost(b, err == RD_KAFKA_RESP_ERR__QUEUE_FULL ? BUS_BUSY : BUS_FAILED, 1);
 }

@@ -71,7 +71,8 @@ int bus_partitions(struct bus *b, const char *topic, int timeout_ms, uint32_t *r
  * rd_kafka_query_watermark_offsets() waits past its timeout while a broker is away; offsets_for_times() does not, and
  * the times -1 and -2 mean end and beginning to every broker. All partitions of one call share a request.
  */
-static int list_offsets_once(struct bus *b, const struct bus_topic *t, int32_t first, uint32_t count, int64_t time, int timeout_ms, int64_t *ret)
+static int list_offsets_once(struct bus *b, const struct bus_topic *t, int32_t first,
+        uint32_t count, int64_t time, int timeout_ms, int64_t *ret)
 {
         rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)count);
         for (uint32_t i = 0; i < count; i++)
@@ -92,7 +93,8 @@ static int left_ms(int64_t until_ms)
 }
 
 /* A partition whose leader was just elected, or is being elected, answers in a moment. */
-static int list_offsets(struct bus *b, const struct bus_topic *t, int32_t first, uint32_t count, int64_t time, int timeout_ms, int64_t *ret)
+static int list_offsets(struct bus *b, const struct bus_topic *t, int32_t first, uint32_t count,
+        int64_t time, int timeout_ms, int64_t *ret)
 {
         int64_t until = clock_mono_ms() + timeout_ms;
         const struct timespec nap = {0, 50000000};
@@ -104,7 +106,8 @@ static int list_offsets(struct bus *b, const struct bus_topic *t, int32_t first,
         }
 }
 
-int bus_watermarks(struct bus *b, const char *topic, int32_t partition, int timeout_ms, int64_t *ret_low, int64_t *ret_high)
+int bus_watermarks(struct bus *b, const char *topic, int32_t partition, int timeout_ms,
+        int64_t *ret_low, int64_t *ret_high)
 {
         const struct bus_topic *t = bus_topic_get(b, slice_str(topic));
         if (!t || partition < 0)
@@ -127,10 +130,12 @@ int bus_watermarks(struct bus *b, const char *topic, int32_t partition, int time
 int bus_highs(struct bus *b, const char *topic, uint32_t count, int timeout_ms, int64_t *ret_highs)
 {
         const struct bus_topic *t = bus_topic_get(b, slice_str(topic));
-        return t && count ? list_offsets(b, t, 0, count, RD_KAFKA_OFFSET_END, timeout_ms, ret_highs) : -EINVAL;
+        return t && count ? list_offsets(b, t, 0, count, RD_KAFKA_OFFSET_END, timeout_ms, ret_highs)
+                          : -EINVAL;
 }
 
-int bus_offset_for_time(struct bus *b, const char *topic, int32_t partition, int64_t time_ms, int timeout_ms, int64_t *ret)
+int bus_offset_for_time(struct bus *b, const char *topic, int32_t partition, int64_t time_ms,
+        int timeout_ms, int64_t *ret)
 {
         const struct bus_topic *t = bus_topic_get(b, slice_str(topic));
         if (!t || partition < 0)

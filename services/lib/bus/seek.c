@@ -42,7 +42,8 @@ void seek_stop(struct seek *sk)
 {
         if (!sk->topic)
                 return;
-        consumer_unassign(sk->consumer, &(struct consumer_partition){sk->topic, sk->partition, 0}, 1);
+        consumer_unassign(
+                sk->consumer, &(struct consumer_partition){sk->topic, sk->partition, 0}, 1);
         free(sk->topic);
         sk->topic = NULL;
 }
@@ -54,7 +55,8 @@ int seek_start(struct seek *sk, const char *topic, int32_t partition, int64_t fr
         seek_stop(sk);
         sk->complete = from >= to;
         if (!sk->complete) {
-                int err = consumer_assign(sk->consumer, &(struct consumer_partition){topic, partition, from}, 1);
+                int err = consumer_assign(
+                        sk->consumer, &(struct consumer_partition){topic, partition, from}, 1);
                 if (err)
                         return err;
         }
@@ -69,7 +71,8 @@ static bool is_ours(const struct seek *sk, const struct bus_record *r)
         return r->partition == sk->partition && slice_is(r->topic, sk->topic);
 }
 
-int seek_poll(struct seek *sk, int timeout_ms, size_t max, const struct bus_record **ret, size_t *ret_count)
+int seek_poll(struct seek *sk, int timeout_ms, size_t max, const struct bus_record **ret,
+        size_t *ret_count)
 {
         *ret_count = 0;
         *ret = NULL;

@@ -18,10 +18,12 @@ MUST_CHECK int seek_new(struct bus *b, struct seek **ret, char fault[256]);
 /* NULL is fine; returns NULL. */
 struct seek *seek_free(struct seek *sk);
 /* Begins a range; one that is being read is forgotten. 0, or -EINVAL. */
-MUST_CHECK int seek_start(struct seek *sk, const char *topic, int32_t partition, int64_t from, int64_t to);
+MUST_CHECK int seek_start(
+        struct seek *sk, const char *topic, int32_t partition, int64_t from, int64_t to);
 /* Waits up to timeout_ms. 0: there may be more (also after a timeout); 1: the range is complete with these records; -ERANGE: from is
  * no longer in the log; -EIO: Kafka said no (and *ret_count is 0 then). */
-MUST_CHECK int seek_poll(struct seek *sk, int timeout_ms, size_t max, const struct bus_record **ret, size_t *ret_count);
+MUST_CHECK int seek_poll(struct seek *sk, int timeout_ms, size_t max, const struct bus_record **ret,
+        size_t *ret_count);
 /* Ends the range early; the reader may be started again. */
 void seek_stop(struct seek *sk);
 /* Wakes a poll from another thread. */

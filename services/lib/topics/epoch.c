@@ -40,7 +40,8 @@ static int failed(struct registry *g, int err, const char *what, const char *det
 
 static int kafka_failed(struct registry *g, int err, const char *what)
 {
-        return failed(g, err, what, err == -ETIMEDOUT ? "Kafka did not answer in time" : strerror(-err));
+        return failed(
+                g, err, what, err == -ETIMEDOUT ? "Kafka did not answer in time" : strerror(-err));
 }
 
 /* A missing table is a schema that was not made yet, which deserves its own sentence. */
@@ -48,7 +49,8 @@ static int store_failed(struct registry *g, int err)
 {
         const struct db_error *e = db_error(g->o->db);
         if (strcmp(e->sqlstate, "42P01") == 0)
-                return failed(g, -EINVAL, "Postgres has no tables yet, run ternctl migrate first", "");
+                return failed(
+                        g, -EINVAL, "Postgres has no tables yet, run ternctl migrate first", "");
         return failed(g, err, "Postgres", e->text);
 }
 
@@ -87,21 +89,24 @@ static void read_epoch_record(struct registry *g, const struct bus_record *r)
                 return;
         struct event e;
         struct event_error err;
-        if (event_parse(SLICE_LIT("access"), bus_record_header(r, "ce_type"), bus_record_header(r, "ce_id"), r->key, r->value, &e, &err) < 0)
+        if (event_parse(SLICE_LIT("access"), bus_record_header(r, "ce_type"),
+                    bus_record_header(r, "ce_id"), r->key, r->value, &e, &err) < 0)
                 return;
         if (e.type == EVENT_EPOCH) {
                 size_t at = row_of(slice_str(e.topic));
                 if (at != SIZE_MAX && e.epoch >= g->of_log[at].epoch) {
                         g->of_log[at].epoch = e.epoch;
                         g->of_log[at].partitions = (uint32_t)e.partitions;
-                        snprintf(g->of_log[at].cluster_id, sizeof(g->of_log[at].cluster_id), "%s", e.cluster_id);
+                        snprintf(g->of_log[at].cluster_id, sizeof(g->of_log[at].cluster_id), "%s",
+                                e.cluster_id);
                 }
         }
         event_done(&e);
 }
 
 /* Reads [from, to) and gives each record to fn. */
-static int read_range(struct registry *g, const char *topic, int32_t partition, int64_t from, int64_t to, void (*fn)(void *arg, const struct bus_record *r), void *arg)
+static int read_range(struct registry *g, const char *topic, int32_t partition, int64_t from,
+        int64_t to, void (*fn)(void *arg, const struct bus_record *r), void *arg)
 {
         struct seek *sk;
         int err = reader_of(g, &sk);
@@ -180,7 +185,8 @@ static void on_last_record(void *arg, const struct bus_record *r)
 }
 
 /* True with a reason if the log cannot be the one that the archive read up to this place. */
-static int place_differs(struct registry *g, const char *topic, const struct place *p, char why[240], bool *ret)
+static int place_differs(
+        struct registry *g, const char *topic, const struct place *p, char why[240], bool *ret)
 {
         int64_t low = 0, high = 0;
         int err = bus_watermarks(g->o->bus, topic, p->partition, g->o->timeout_ms, &low, &high);
@@ -188,25 +194,33 @@ static int place_differs(struct registry *g, const char *topic, const struct pla
                 return kafka_failed(g, err, topic);
         *ret = false;
         if (p->next_offset > high) {
-                snprintf(why, 240, "partition %d ends at %" PRId64 ", the archive has read up to %" PRId64, p->partition, high, p->next_offset);
+                snprintf(why, 240,
+                        "partition %d ends at %" PRId64 ", the archive has read up to %" PRId64,
+                        p->partition, high, p->next_offset);
                 *ret = true;
         }
         if (*ret || p->timestamp_ms == NEVER_READ || p->next_offset - 1 < low)
                 return 0;
         struct place found = {.next_offset = NEVER_READ};
-        err = read_range(g, topic, p->partition, p->next_offset - 1, p->next_offset, on_last_record, &found);
+        err = read_range(
+                g, topic, p->partition, p->next_offset - 1, p->next_offset, on_last_record, &found);
         if (err == -ERANGE)
                 return 0; /* deleted meanwhile: it was there */
         if (err)
                 return kafka_failed(g, err, topic);
-        if (found.next_offset != p->next_offset || found.timestamp_ms != p->timestamp_ms || found.id_hash != p->id_hash) {
-                snprintf(why, 240, "the record at offset %" PRId64 " of partition %d is not the one that the archive read there", p->next_offset - 1, p->partition);
+        if (found.next_offset != p->next_offset || found.timestamp_ms != p->timestamp_ms ||
+                found.id_hash != p->id_hash) {
+                snprintf(why, 240,
+                        "the record at offset %" PRId64
+                        " of partition %d is not the one that the archive read there",
+                        p->next_offset - 1, p->partition);
                 *ret = true;
         }
         return 0;
 }
 
-static int places_differ(struct registry *g, const char *topic, int64_t epoch, uint32_t partitions, char why[240], bool *ret)
+static int places_differ(struct registry *g, const char *topic, int64_t epoch, uint32_t partitions,
+        char why[240], bool *ret)
 {
         *ret = false;
         char epoch_text[24];
@@ -218,7 +232,8 @@ static int places_differ(struct registry *g, const char *topic, int64_t epoch, u
                 return store_failed(g, err);
         for (size_t i = 0; i < r.rows && !err && !*ret; i++) {
                 bool known = db_value(&r, i, 2) && db_value(&r, i, 3);
-                struct place p = {(int32_t)db_int(&r, i, 0), db_int(&r, i, 1), known ? db_int(&r, i, 2) : NEVER_READ, db_int(&r, i, 3)};
+                struct place p = {(int32_t)db_int(&r, i, 0), db_int(&r, i, 1),
+                        known ? db_int(&r, i, 2) : NEVER_READ, db_int(&r, i, 3)};
                 if (p.next_offset > 0 && p.partition >= 0 && (uint32_t)p.partition < partitions)
                         err = place_differs(g, topic, &p, why, ret);
         }
@@ -235,7 +250,10 @@ static const struct known *known_of(const struct registry *g, size_t row)
 static int judge(struct registry *g, size_t row, uint32_t partitions, struct epoch *e)
 {
         const struct known *k = known_of(g, row);
-        *e = (struct epoch){.topic = topic_rows[row].name, .epoch = k->epoch, .partitions = partitions, .change = EPOCH_KEPT};
+        *e = (struct epoch){.topic = topic_rows[row].name,
+                .epoch = k->epoch,
+                .partitions = partitions,
+                .change = EPOCH_KEPT};
         if (k->epoch == 0) {
                 e->epoch = 1;
                 e->change = EPOCH_FIRST;
@@ -246,9 +264,11 @@ static int judge(struct registry *g, size_t row, uint32_t partitions, struct epo
         if (g->o->force)
                 snprintf(e->why, sizeof(e->why), "the embedded broker was started");
         else if (strcmp(k->cluster_id, g->cluster.id) != 0)
-                snprintf(e->why, sizeof(e->why), "the cluster is %s, it was %s", g->cluster.id, k->cluster_id);
+                snprintf(e->why, sizeof(e->why), "the cluster is %s, it was %s", g->cluster.id,
+                        k->cluster_id);
         else if (k->partitions != partitions)
-                snprintf(e->why, sizeof(e->why), "it has %u partitions, it had %u", partitions, k->partitions);
+                snprintf(e->why, sizeof(e->why), "it has %u partitions, it had %u", partitions,
+                        k->partitions);
         else if (g->o->db)
                 err = places_differ(g, e->topic, k->epoch, partitions, e->why, &differs);
         else
@@ -266,7 +286,11 @@ static bool judge_missing(struct registry *g, size_t row, struct epoch *e)
         const struct known *k = known_of(g, row);
         if (k->epoch == 0)
                 return false;
-        *e = (struct epoch){.topic = topic_rows[row].name, .epoch = k->epoch + 1, .partitions = topic_row_partitions(&topic_rows[row], g->o->missing), .change = EPOCH_RAISED, .why = "it was missing"};
+        *e = (struct epoch){.topic = topic_rows[row].name,
+                .epoch = k->epoch + 1,
+                .partitions = topic_row_partitions(&topic_rows[row], g->o->missing),
+                .change = EPOCH_RAISED,
+                .why = "it was missing"};
         return true;
 }
 
@@ -274,7 +298,8 @@ static bool judge_missing(struct registry *g, size_t row, struct epoch *e)
 
 static bool says(const struct known *k, const struct registry *g, const struct epoch *e)
 {
-        return k->epoch == e->epoch && k->partitions == e->partitions && strcmp(k->cluster_id, g->cluster.id) == 0;
+        return k->epoch == e->epoch && k->partitions == e->partitions &&
+               strcmp(k->cluster_id, g->cluster.id) == 0;
 }
 
 static int write_store(struct registry *g, const struct epoch *all, size_t count)
@@ -311,9 +336,14 @@ static void announced(struct bus_send *s)
         *a->ok = *a->ok && s->outcome == BUS_OK;
 }
 
-static int announce(struct registry *g, const struct epoch *e, struct mailbox *box, struct announcement *a)
+static int announce(
+        struct registry *g, const struct epoch *e, struct mailbox *box, struct announcement *a)
 {
-        struct event ev = {.type = EVENT_EPOCH, .topic = xstrdup(e->topic), .cluster_id = xstrdup(g->cluster.id), .epoch = e->epoch, .partitions = e->partitions};
+        struct event ev = {.type = EVENT_EPOCH,
+                .topic = xstrdup(e->topic),
+                .cluster_id = xstrdup(g->cluster.id),
+                .epoch = e->epoch,
+                .partitions = e->partitions};
         struct buf key = BUF_EMPTY, value = BUF_EMPTY;
         char id[UUID_TEXT], time[CLOCK_ISO_TEXT];
         buf_printf(&key, KEY_PREFIX "%s", e->topic);
@@ -328,7 +358,12 @@ static int announce(struct registry *g, const struct epoch *e, struct mailbox *b
                 {SLICE_LIT("ce_time"), slice_str(time)},
                 {SLICE_LIT("content-type"), SLICE_LIT("application/json")},
         };
-        const struct bus_record r = {.topic = SLICE_LIT("access"), .partition = 0, .key = buf_slice(&key), .value = buf_slice(&value), .headers = headers, .header_count = ARRAY_LEN(headers)};
+        const struct bus_record r = {.topic = SLICE_LIT("access"),
+                .partition = 0,
+                .key = buf_slice(&key),
+                .value = buf_slice(&value),
+                .headers = headers,
+                .header_count = ARRAY_LEN(headers)};
         a->send = (struct bus_send){.reply = box, .done = announced};
         int err = bus_produce(g->o->bus, &r, &a->send);
         buf_done(&key);
@@ -394,7 +429,8 @@ static int register_all(struct registry *g, bool check_only, struct epoch *all, 
         return err;
 }
 
-int epoch_register(const struct epoch_options *o, bool check_only, struct epoch **ret, size_t *ret_count, char fault[256])
+int epoch_register(const struct epoch_options *o, bool check_only, struct epoch **ret,
+        size_t *ret_count, char fault[256])
 {
         struct registry g = {.o = o, .fault = fault};
         g.of_log = xcalloc(topic_row_count, sizeof(*g.of_log));

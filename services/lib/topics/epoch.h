@@ -23,7 +23,7 @@ struct topics_settings;
 struct epoch_options {
         struct bus *bus;
         struct db *db; /* NULL: no Postgres */
-        bool force;    /* each topic begins a new life: the embedded broker, which forgets everything */
+        bool force; /* each topic begins a new life: the embedded broker, which forgets everything */
         /* Not NULL: only the topics that are missing, which are about to be made with these settings; those that were
          * known begin a new life. */
         const struct topics_settings *missing;
@@ -47,6 +47,7 @@ struct epoch {
 /* Finds the life of each existing topic that has one (or of each missing one), and makes the change known to Postgres first and then to `access`. With
  * check_only nothing is written: *ret says what would be. The caller frees *ret. 0; -EIO, -ETIMEDOUT (Kafka or
  * Postgres), -EINVAL (the schema is missing) with a sentence in fault. */
-MUST_CHECK int epoch_register(const struct epoch_options *o, bool check_only, struct epoch **ret, size_t *ret_count, char fault[256]);
+MUST_CHECK int epoch_register(const struct epoch_options *o, bool check_only, struct epoch **ret,
+        size_t *ret_count, char fault[256]);
 
 #endif

@@ -15,7 +15,8 @@ const struct config_row topics_settings_rows[] = {
 const size_t topics_settings_count = ARRAY_LEN(topics_settings_rows);
 
 const struct topic_row topic_rows[] = {
-#define TOPIC(name, partitions, cleanup, retention_ms, text) {name, partitions, cleanup, retention_ms, text},
+#define TOPIC(name, partitions, cleanup, retention_ms, text)                                       \
+        {name, partitions, cleanup, retention_ms, text},
 #include "proto/topics.def"
 };
 const size_t topic_row_count = ARRAY_LEN(topic_rows);
@@ -62,7 +63,8 @@ static void plan_fill(struct plan *p, const struct topic_row *row, uint32_t repl
         }
 }
 
-int topics_create(struct bus *b, const struct topics_settings *s, int timeout_ms, struct admin_result *results)
+int topics_create(struct bus *b, const struct topics_settings *s, int timeout_ms,
+        struct admin_result *results)
 {
         struct admin_cluster cluster;
         int err = admin_cluster(b, timeout_ms, &cluster);
@@ -70,12 +72,15 @@ int topics_create(struct bus *b, const struct topics_settings *s, int timeout_ms
                 return err;
         uint32_t replication = s->replication;
         if (replication == 0)
-                replication = cluster.brokers < REPLICATION_WANTED ? cluster.brokers : REPLICATION_WANTED;
+                replication =
+                        cluster.brokers < REPLICATION_WANTED ? cluster.brokers : REPLICATION_WANTED;
         struct plan *plans = xcalloc(topic_row_count, sizeof(*plans));
         struct admin_topic_spec *specs = xcalloc(topic_row_count, sizeof(*specs));
         for (size_t i = 0; i < topic_row_count; i++) {
                 plan_fill(&plans[i], &topic_rows[i], replication);
-                specs[i] = (struct admin_topic_spec){topic_rows[i].name, topic_row_partitions(&topic_rows[i], s), replication, plans[i].configs, plans[i].count};
+                specs[i] = (struct admin_topic_spec){topic_rows[i].name,
+                        topic_row_partitions(&topic_rows[i], s), replication, plans[i].configs,
+                        plans[i].count};
         }
         err = admin_create(b, specs, topic_row_count, timeout_ms, results);
         free(specs);
@@ -83,36 +88,51 @@ int topics_create(struct bus *b, const struct topics_settings *s, int timeout_ms
         return err;
 }
 
-int topics_faults(struct bus *b, const struct topic_row *row, const struct admin_topic *found, const struct topics_settings *s, int timeout_ms, struct buf *out)
+int topics_faults(struct bus *b, const struct topic_row *row, const struct admin_topic *found,
+        const struct topics_settings *s, int timeout_ms, struct buf *out)
 {
         int n = 0;
         uint32_t want = topic_row_partitions(row, s);
         if (found->partitions != want) {
-                buf_printf(out, "%s has %u partitions, it should have %u\n", row->name, found->partitions, want);
+                buf_printf(out, "%s has %u partitions, it should have %u\n", row->name,
+                        found->partitions, want);
                 n++;
         }
         if (found->leaderless) {
-                buf_printf(out, "%s has %u partitions without a leader\n", row->name, found->leaderless);
+                buf_printf(out, "%s has %u partitions without a leader\n", row->name,
+                        found->leaderless);
                 n++;
         }
-        struct admin_setting set[] = {{.name = "message.timestamp.type"}, {.name = "unclean.leader.election.enable"}, {.name = "min.insync.replicas"}, {.name = "cleanup.policy"}};
+        struct admin_setting set[] = {{.name = "message.timestamp.type"},
+                {.name = "unclean.leader.election.enable"}, {.name = "min.insync.replicas"},
+                {.name = "cleanup.policy"}};
         int err = admin_settings(b, row->name, set, ARRAY_LEN(set), timeout_ms);
         if (err)
                 return err;
         if (set[0].found && strcmp(set[0].value, "LogAppendTime") != 0) {
-                buf_printf(out, "%s has message.timestamp.type=%s, it should be LogAppendTime: duplicates are judged by the broker's time\n", row->name, set[0].value);
+                buf_printf(out,
+                        "%s has message.timestamp.type=%s, it should be LogAppendTime: duplicates "
+                        "are judged by the broker's time\n",
+                        row->name, set[0].value);
                 n++;
         }
         if (set[1].found && strcmp(set[1].value, "false") != 0) {
-                buf_printf(out, "%s has unclean.leader.election.enable=%s, it should be false: confirmed messages could vanish\n", row->name, set[1].value);
+                buf_printf(out,
+                        "%s has unclean.leader.election.enable=%s, it should be false: confirmed "
+                        "messages could vanish\n",
+                        row->name, set[1].value);
                 n++;
         }
         if (set[2].found && found->replication > 1 && strtol(set[2].value, NULL, 10) < 2) {
-                buf_printf(out, "%s has %u replicas and min.insync.replicas=%s, it should be at least 2: one disk could hold the only copy\n", row->name, found->replication, set[2].value);
+                buf_printf(out,
+                        "%s has %u replicas and min.insync.replicas=%s, it should be at least 2: "
+                        "one disk could hold the only copy\n",
+                        row->name, found->replication, set[2].value);
                 n++;
         }
         if (set[3].found && strcmp(set[3].value, row->cleanup) != 0) {
-                buf_printf(out, "%s has cleanup.policy=%s, it should be %s\n", row->name, set[3].value, row->cleanup);
+                buf_printf(out, "%s has cleanup.policy=%s, it should be %s\n", row->name,
+                        set[3].value, row->cleanup);
                 n++;
         }
         return n;

@@ -35,9 +35,11 @@ bool topic_row_has_epoch(const struct topic_row *row);
 
 /* Creates what is missing; results (topic_row_count of them) say -EEXIST for what was there. 0, or -errno when the
  * cluster did not answer. */
-MUST_CHECK int topics_create(struct bus *b, const struct topics_settings *s, int timeout_ms, struct admin_result *results);
+MUST_CHECK int topics_create(struct bus *b, const struct topics_settings *s, int timeout_ms,
+        struct admin_result *results);
 
 /* Appends one line for each thing wrong with an existing topic; returns how many, or -errno if its settings cannot be asked for. */
-int topics_faults(struct bus *b, const struct topic_row *row, const struct admin_topic *found, const struct topics_settings *s, int timeout_ms, struct buf *out);
+int topics_faults(struct bus *b, const struct topic_row *row, const struct admin_topic *found,
+        const struct topics_settings *s, int timeout_ms, struct buf *out);
 
 #endif

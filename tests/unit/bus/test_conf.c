@@ -8,7 +8,8 @@ static int try_props(const char *const *pairs, size_t count, char fault[256])
         struct config_passthrough props[4];
         assert_true(count <= ARRAY_LEN(props));
         for (size_t i = 0; i < count; i++)
-                props[i] = (struct config_passthrough){xstrdup(pairs[2 * i]), xstrdup(pairs[2 * i + 1])};
+                props[i] = (struct config_passthrough){
+                        xstrdup(pairs[2 * i]), xstrdup(pairs[2 * i + 1])};
         struct bus_settings s = test_settings(5000);
         struct bus *b = NULL;
         fault[0] = 0;
@@ -38,7 +39,8 @@ static void what_does_not_exist_is_named_as_the_user_wrote_it(void **state)
         const char *const unknown[] = {"bootstrap.servers", "127.0.0.1:1", "no.such.thing", "1"};
         assert_int_equal(try_props(unknown, 2, fault), -EINVAL);
         assert_non_null(strstr(fault, "TERN_KAFKA_NO_SUCH_THING"));
-        const char *const range[] = {"bootstrap.servers", "127.0.0.1:1", "socket.timeout.ms", "soon"};
+        const char *const range[] = {
+                "bootstrap.servers", "127.0.0.1:1", "socket.timeout.ms", "soon"};
         assert_int_equal(try_props(range, 2, fault), -EINVAL);
         assert_non_null(strstr(fault, "TERN_KAFKA_SOCKET_TIMEOUT_MS"));
 }
@@ -47,7 +49,8 @@ static void promises_are_not_settings(void **state)
 {
         UNUSED(state);
         char fault[256];
-        const char *const promises[] = {"acks", "partitioner", "isolation.level", "enable.idempotence", "auto.offset.reset", "group.id"};
+        const char *const promises[] = {"acks", "partitioner", "isolation.level",
+                "enable.idempotence", "auto.offset.reset", "group.id"};
         for (size_t i = 0; i < ARRAY_LEN(promises); i++) {
                 const char *const pair[] = {"bootstrap.servers", "127.0.0.1:1", promises[i], "1"};
                 assert_int_equal(try_props(pair, 2, fault), -EINVAL);
@@ -71,7 +74,10 @@ static void a_property_of_one_kind_of_handle_disturbs_no_other(void **state)
         struct mock *m = NULL;
         char fault[256] = "";
         assert_int_equal(mock_new(1, &m, fault), 0);
-        struct config_passthrough props[] = {{xstrdup("bootstrap.servers"), xstrdup(mock_bootstrap(m))}, {xstrdup("batch.num.messages"), xstrdup("100")}, {xstrdup("fetch.min.bytes"), xstrdup("1")}};
+        struct config_passthrough props[] = {
+                {xstrdup("bootstrap.servers"), xstrdup(mock_bootstrap(m))},
+                {xstrdup("batch.num.messages"), xstrdup("100")},
+                {xstrdup("fetch.min.bytes"), xstrdup("1")}};
         struct bus_settings s = test_settings(5000);
         struct bus *b = NULL;
         assert_int_equal(bus_new(&s, props, 3, "test", NULL, &b, fault), 0);
@@ -114,7 +120,8 @@ static void a_prefix_is_part_of_the_name(void **state)
         assert_true(bus_topic_name(b, SLICE_LIT("chat.events"), name, sizeof(name)));
         assert_string_equal(name, "acme.chat.events");
         assert_false(bus_topic_name(b, SLICE_LIT(""), name, sizeof(name)));
-        assert_false(bus_topic_name(b, SLICE_LIT("a-name-that-is-too-long-for-this"), name, sizeof(name)));
+        assert_false(bus_topic_name(
+                b, SLICE_LIT("a-name-that-is-too-long-for-this"), name, sizeof(name)));
         bus_free(b, 0);
         mock_free(m);
 }

@@ -37,7 +37,8 @@ static void collect(struct seen *s, const struct consumer_event *e, size_t n)
         }
 }
 
-static void poll_until(struct consumer *c, struct seen *s, const unsigned *what, unsigned want, int timeout_ms)
+static void poll_until(
+        struct consumer *c, struct seen *s, const unsigned *what, unsigned want, int timeout_ms)
 {
         int64_t until = clock_mono_ms() + timeout_ms;
         while (*what < want && clock_mono_ms() < until) {
@@ -77,7 +78,8 @@ static void records_come_whole_and_the_end_is_told(void **state)
         with_mock_start(&w, 5000);
         fill(&w, "broadcasts", 0, 3);
         struct consumer *c = by_hand(&w);
-        assert_int_equal(consumer_assign(c, &(struct consumer_partition){"broadcasts", 0, 0}, 1), 0);
+        assert_int_equal(
+                consumer_assign(c, &(struct consumer_partition){"broadcasts", 0, 0}, 1), 0);
         const struct consumer_event *e = NULL;
         size_t n = 0;
         for (int i = 0; i < 50 && n == 0; i++)
@@ -106,21 +108,29 @@ static void a_null_key_and_a_tombstone_are_not_empty(void **state)
         UNUSED(state);
         struct with_mock w;
         with_mock_start(&w, 5000);
-        struct test_send sends[2] = {{.send = {.reply = w.box, .done = test_send_done}, .w = &w}, {.send = {.reply = w.box, .done = test_send_done}, .w = &w}};
+        struct test_send sends[2] = {{.send = {.reply = w.box, .done = test_send_done}, .w = &w},
+                {.send = {.reply = w.box, .done = test_send_done}, .w = &w}};
         const struct bus_record none = {.topic = SLICE_LIT("broadcasts"), .partition = 0};
-        const struct bus_record empty = {.topic = SLICE_LIT("broadcasts"), .partition = 0, .key = SLICE_LIT(""), .value = SLICE_LIT("")};
+        const struct bus_record empty = {.topic = SLICE_LIT("broadcasts"),
+                .partition = 0,
+                .key = SLICE_LIT(""),
+                .value = SLICE_LIT("")};
         assert_int_equal(bus_produce(w.bus, &none, &sends[0].send), 0);
         assert_int_equal(bus_produce(w.bus, &empty, &sends[1].send), 0);
         assert_true(test_wait(&w, 2, 5000));
         struct consumer *c = by_hand(&w);
-        assert_int_equal(consumer_assign(c, &(struct consumer_partition){"broadcasts", 0, CONSUMER_BEGINNING}, 1), 0);
+        assert_int_equal(
+                consumer_assign(
+                        c, &(struct consumer_partition){"broadcasts", 0, CONSUMER_BEGINNING}, 1),
+                0);
         for (unsigned got = 0; got < 2;) {
                 const struct consumer_event *e;
                 if (consumer_poll(c, 2000, 1, &e) == 0)
                         fail();
                 if (e->kind != CONSUMER_RECORD)
                         continue;
-                assert_true(got == 0 ? e->record.key.p == NULL && e->record.value.p == NULL : e->record.key.p && e->record.value.p);
+                assert_true(got == 0 ? e->record.key.p == NULL && e->record.value.p == NULL
+                                     : e->record.key.p && e->record.value.p);
                 assert_int_equal(e->record.key.n + e->record.value.n, 0);
                 assert_int_equal(e->record.header_count, 0);
                 got++;
@@ -165,7 +175,8 @@ static void a_position_outside_the_log_is_told_and_left(void **state)
         fill(&w, "broadcasts", 0, 3);
         struct consumer *c = by_hand(&w);
         struct seen s = {0};
-        assert_int_equal(consumer_assign(c, &(struct consumer_partition){"broadcasts", 0, 1000}, 1), 0);
+        assert_int_equal(
+                consumer_assign(c, &(struct consumer_partition){"broadcasts", 0, 1000}, 1), 0);
         poll_until(c, &s, &s.ranges, 1, 5000);
         assert_int_equal(s.records, 0);
         assert_int_equal(consumer_seek(c, &(struct consumer_partition){"broadcasts", 0, 1}), 0);
@@ -233,7 +244,8 @@ static void questions_have_answers(void **state)
         assert_int_equal(bus_watermarks(w.bus, "broadcasts", 0, 3000, &low, &high), 0);
         assert_int_equal(low, 0);
         assert_int_equal(high, 7);
-        assert_int_equal(bus_offset_for_time(w.bus, "broadcasts", 0, clock_wall_ms() - 1000, 3000, &at), 0);
+        assert_int_equal(
+                bus_offset_for_time(w.bus, "broadcasts", 0, clock_wall_ms() - 1000, 3000, &at), 0);
         assert_int_equal(at, 0);
         assert_int_equal(bus_watermarks(w.bus, "broadcasts", 9, 1500, &low, &high), -ENOENT);
         int64_t highs[4] = {-1, -1, -1, -1};
@@ -322,7 +334,8 @@ static int member_assigned(void *arg, struct consumer_partition *parts, size_t c
         return 0;
 }
 
-static void member_revoked(void *arg, const struct consumer_partition *parts, size_t count, bool lost)
+static void member_revoked(
+        void *arg, const struct consumer_partition *parts, size_t count, bool lost)
 {
         struct member *m = arg;
         UNUSED(parts);
@@ -334,7 +347,12 @@ static void join(struct with_mock *w, struct member *m)
 {
         static const char *const topics[] = {"chat.events"};
         char fault[256] = "";
-        const struct consumer_options o = {.group = "writers", .topics = topics, .topic_count = 1, .assigned = member_assigned, .revoked = member_revoked, .arg = m};
+        const struct consumer_options o = {.group = "writers",
+                .topics = topics,
+                .topic_count = 1,
+                .assigned = member_assigned,
+                .revoked = member_revoked,
+                .arg = m};
         assert_int_equal(consumer_new(w->bus, &o, &m->c, fault), 0);
 }
 

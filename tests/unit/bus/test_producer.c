@@ -19,7 +19,9 @@ static void a_confirmed_send_names_its_place(void **state)
         assert_int_equal(a.send.offset, 0);
         assert_int_equal(b.send.offset, 1);
         assert_int_equal(b.send.partition, a.send.partition);
-        assert_int_equal(metrics_get(w.metrics, M_records_out, (unsigned)metrics_label(M_records_out, "chat.events")), 2);
+        assert_int_equal(metrics_get(w.metrics, M_records_out,
+                                 (unsigned)metrics_label(M_records_out, "chat.events")),
+                2);
         with_mock_stop(&w);
 }
 
@@ -241,7 +243,8 @@ static void without_a_mailbox_the_report_thread_calls(void **state)
         struct with_mock w;
         with_mock_start(&w, 5000);
         struct bus_send s = {.done = done_on_thread};
-        struct bus_record r = {.topic = SLICE_LIT("broadcasts"), .partition = 0, .value = SLICE_LIT("x")};
+        struct bus_record r = {
+                .topic = SLICE_LIT("broadcasts"), .partition = 0, .value = SLICE_LIT("x")};
         assert_int_equal(bus_produce(w.bus, &r, &s), 0);
         bus_produce_volatile(w.bus, &r);
         for (int i = 0; i < 100 && !on_thread; i++)

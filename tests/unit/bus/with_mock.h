@@ -28,12 +28,20 @@ struct with_mock {
 static inline struct bus_settings test_settings(uint32_t delivery_timeout_ms)
 {
         static char none[] = "";
-        return (struct bus_settings){.topic_prefix = none, .linger_us = 0, .delivery_timeout_ms = delivery_timeout_ms,
-                .producer_records_max = 1000, .producer_kbytes_max = 4096, .volatile_records_max = 1000,
-                .volatile_kbytes_max = 1024, .consumer_kbytes_max = 4096, .fetch_bytes_max = 1048576, .fetch_wait_ms = 5};
+        return (struct bus_settings){.topic_prefix = none,
+                .linger_us = 0,
+                .delivery_timeout_ms = delivery_timeout_ms,
+                .producer_records_max = 1000,
+                .producer_kbytes_max = 4096,
+                .volatile_records_max = 1000,
+                .volatile_kbytes_max = 1024,
+                .consumer_kbytes_max = 4096,
+                .fetch_bytes_max = 1048576,
+                .fetch_wait_ms = 5};
 }
 
-static inline struct bus *test_bus(struct bus_settings s, const char *bootstrap, struct metrics *metrics)
+static inline struct bus *test_bus(
+        struct bus_settings s, const char *bootstrap, struct metrics *metrics)
 {
         char name[] = "bootstrap.servers";
         char *value = xstrdup(bootstrap);
@@ -83,11 +91,18 @@ static inline void test_send_done(struct bus_send *s)
         t->w->delivered++;
 }
 
-static inline int test_produce(struct with_mock *w, struct test_send *t, const char *topic, int32_t partition, const char *key, const char *value)
+static inline int test_produce(struct with_mock *w, struct test_send *t, const char *topic,
+        int32_t partition, const char *key, const char *value)
 {
         *t = (struct test_send){.send = {.reply = w->box, .done = test_send_done}, .w = w};
-        struct bus_header headers[] = {{SLICE_LIT("ce_id"), slice_str(value)}, {SLICE_LIT("ce_type"), SLICE_LIT("test")}};
-        struct bus_record r = {.topic = slice_str(topic), .partition = partition, .key = slice_str(key), .value = slice_str(value), .headers = headers, .header_count = 2};
+        struct bus_header headers[] = {
+                {SLICE_LIT("ce_id"), slice_str(value)}, {SLICE_LIT("ce_type"), SLICE_LIT("test")}};
+        struct bus_record r = {.topic = slice_str(topic),
+                .partition = partition,
+                .key = slice_str(key),
+                .value = slice_str(value),
+                .headers = headers,
+                .header_count = 2};
         return bus_produce(w->bus, &r, &t->send);
 }
 

@@ -48,7 +48,9 @@ static void options_come_in_either_form_and_anywhere(void **state)
         UNUSED(state);
         struct args a;
         uint32_t n = 0;
-        assert_int_equal(PARSE(&a, "tail", "--count", "3", "chat.events", "--key=room-1", "notifications", "--follow"), 0);
+        assert_int_equal(PARSE(&a, "tail", "--count", "3", "chat.events", "--key=room-1",
+                                 "notifications", "--follow"),
+                0);
         assert_int_equal(a.word_count, 2);
         assert_string_equal(a.words[0], "chat.events");
         assert_string_equal(a.words[1], "notifications");

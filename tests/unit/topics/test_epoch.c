@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
-
 static void add_topics(struct mock *m, const char *prefix, uint32_t partitions)
 {
         const struct topics_settings s = {.partitions = partitions};
@@ -26,8 +25,15 @@ static struct bus *open_bus(struct mock *m, const char *prefix)
         char name[] = "bootstrap.servers", fault[256] = "";
         struct config_passthrough prop = {name, xstrdup(mock_bootstrap(m))};
         char *text = xstrdup(prefix);
-        const struct bus_settings s = {.topic_prefix = text, .delivery_timeout_ms = 5000, .producer_records_max = 1000, .producer_kbytes_max = 4096,
-                .volatile_records_max = 1000, .volatile_kbytes_max = 1024, .consumer_kbytes_max = 4096, .fetch_bytes_max = 1048576, .fetch_wait_ms = 5};
+        const struct bus_settings s = {.topic_prefix = text,
+                .delivery_timeout_ms = 5000,
+                .producer_records_max = 1000,
+                .producer_kbytes_max = 4096,
+                .volatile_records_max = 1000,
+                .volatile_kbytes_max = 1024,
+                .consumer_kbytes_max = 4096,
+                .fetch_bytes_max = 1048576,
+                .fetch_wait_ms = 5};
         struct bus *b = NULL;
         assert_int_equal(bus_new(&s, &prop, 1, "test", NULL, &b, fault), 0);
         free(prop.value);
@@ -113,8 +119,10 @@ static void the_table_keeps_its_promises(void **state)
         const struct topics_settings s = {.partitions = 7};
         for (size_t i = 0; i < topic_row_count; i++) {
                 const struct topic_row *r = &topic_rows[i];
-                assert_true(topic_row_partitions(r, &s) == 7 || topic_row_partitions(r, &s) == r->partitions);
-                assert_true(strcmp(r->cleanup, "delete") == 0 || strcmp(r->cleanup, "compact") == 0);
+                assert_true(topic_row_partitions(r, &s) == 7 ||
+                            topic_row_partitions(r, &s) == r->partitions);
+                assert_true(
+                        strcmp(r->cleanup, "delete") == 0 || strcmp(r->cleanup, "compact") == 0);
                 assert_true((r->retention_ms < 0) == (strcmp(r->cleanup, "compact") == 0));
                 for (size_t k = 0; k < i; k++)
                         assert_string_not_equal(r->name, topic_rows[k].name);
@@ -125,7 +133,8 @@ static void the_table_keeps_its_promises(void **state)
                 snprintf(original, sizeof(original), "%.*s", (int)strlen(r->name) - 4, r->name);
                 bool found = false;
                 for (size_t k = 0; k < topic_row_count; k++)
-                        found = found || (strcmp(topic_rows[k].name, original) == 0 && topic_rows[k].partitions == r->partitions);
+                        found = found || (strcmp(topic_rows[k].name, original) == 0 &&
+                                                 topic_rows[k].partitions == r->partitions);
                 assert_true(found);
         }
 }
