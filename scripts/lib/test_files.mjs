@@ -11,6 +11,7 @@ import { Stack } from './stack.mjs';
 const fileMs = Number(process.env.TERN_TEST_FILE_MS ?? 420000);
 const reporter = fileURLToPath(new URL('test_reporter.mjs', import.meta.url));
 const suffix = '.test.js';
+const tooLate = `it was not done within ${fileMs / 1000} s`;
 
 /** Test files of a folder below tests/, in the order of their numbers: [{name, path}]. */
 export function testFiles(folder) {
@@ -92,7 +93,7 @@ async function runProcess({ path, out, onChild }) {
   }, fileMs);
   const [code, signal] = await new Promise((done) => child.on('exit', (...end) => done(end)));
   clearTimeout(timer);
-  if (late) return `it was not done within ${fileMs / 1000} s`;
+  if (late) return tooLate;
   return code === 0 ? null : signal ? `it ended by ${signal}` : `it ended with code ${code}`;
 }
 
@@ -110,7 +111,7 @@ export async function runFile({ name, path }, { out, tally, onChild }) {
     failures += ok ? 0 : 1;
     tally.add({ name: `${name}: ${r.name}`, ok, ms: r.ms, why });
   }
-  const crashed = results.length === 0 || (end && failures === 0);
+  const crashed = results.length === 0 || (end && (failures === 0 || end === tooLate));
   if (crashed) {
     failures++;
     tally.add({ name, ok: false, ms: 0, why: end ?? 'it holds no test' });
