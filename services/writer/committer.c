@@ -146,6 +146,7 @@ static void refuse(struct committer *c, struct batch *b, struct item *it)
 static int send_first(struct committer *c, struct batch *b, size_t from, size_t to)
 {
         char why[256] = "";
+        db_deadline(c->db, clock_mono_ms() + c->o.commit_ms);
         int r = outbound_send(c->outbound, c->db, b, from, to, why);
         if (r < 0 && !giving_up(c))
                 trouble(c, "not_sent", why, "", false);

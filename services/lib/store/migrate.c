@@ -18,7 +18,7 @@ static const struct store_statement insert_row = {
 
 static int fail(struct db *db, int err, const char *what, char fault[256])
 {
-        snprintf(fault, 256, "%s: %.180s", what, db_error(db)->text);
+        snprintf(fault, 256, "%.80s: %.170s", what, db_error(db)->text);
         return err;
 }
 
@@ -57,9 +57,9 @@ static int compare(struct db *db, const struct migration *m, size_t count, int *
 /* One transaction: the file and its row. */
 static int apply(struct db *db, const struct migration *m, char fault[256])
 {
-        char version[16], what[160];
+        char version[16], what[80];
         snprintf(version, sizeof(version), "%d", m->version);
-        snprintf(what, sizeof(what), "migration %04d_%s fails", m->version, m->name);
+        snprintf(what, sizeof(what), "migration %04d_%.50s fails", m->version, m->name);
         const char *params[] = {version, m->name, m->checksum};
         int r = db_begin(db);
         if (r == 0)
