@@ -307,6 +307,28 @@ void config_markdown(const struct config_group *groups, size_t count, struct buf
         }
 }
 
+/* An address may hold a password, as postgresql://user:password@host or as password=…: it is not
+ * printed. */
+static void add_address(struct buf *out, const char *text)
+{
+        static const char mark[] = "password=";
+        const char *scheme = strstr(text, "://"), *at = scheme ? strchr(scheme + 3, '@') : NULL;
+        const char *colon = at ? memchr(scheme + 3, ':', (size_t)(at - scheme - 3)) : NULL;
+        if (colon) {
+                buf_add(out, text, (size_t)(colon + 1 - text));
+                buf_add_str(out, "***");
+                text = at;
+        }
+        const char *word;
+        while ((word = strstr(text, mark))) {
+                word += sizeof(mark) - 1;
+                buf_add(out, text, (size_t)(word - text));
+                buf_add_str(out, "***");
+                text = word + (*word == '\'' ? strcspn(word + 1, "'") + 1 : strcspn(word, " &"));
+        }
+        buf_add_str(out, text);
+}
+
 void config_print(const struct config_group *groups, size_t count, struct buf *out)
 {
         for (size_t g = 0; g < count; g++) {
@@ -326,7 +348,7 @@ void config_print(const struct config_group *groups, size_t count, struct buf *o
                                 break;
                         case CONFIG_STR:
                         case CONFIG_LIST:
-                                buf_add_str(out, *(char *const *)field);
+                                add_address(out, *(char *const *)field);
                                 break;
                         case CONFIG_SECRET:
                                 buf_add_str(out, (*(char *const *)field)[0] ? "(set)" : "");

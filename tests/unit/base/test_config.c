@@ -119,6 +119,26 @@ static void write_file(const char *path, const char *text, size_t n)
         fclose(f);
 }
 
+static void passwords_in_addresses_are_not_printed(void **state)
+{
+        UNUSED(state);
+        static const char *const addresses[] = {"TERN_T_LIST=postgresql://tern:s3cret@h:5432/db",
+                "TERN_T_LIST=host=h password=s3cret dbname=d", "TERN_T_LIST=password='s3cret x' host=h",
+                "TERN_T_LIST=postgresql://h/db?password=s3cret&x=1"};
+        for (size_t i = 0; i < ARRAY_LEN(addresses); i++) {
+                const char *const env[] = {addresses[i], NULL};
+                struct config_result r;
+                assert_int_equal(load(env, &r), 0);
+                struct buf out = BUF_EMPTY;
+                config_print(&group, 1, &out);
+                assert_null(strstr(buf_cstr(&out), "s3cret"));
+                assert_non_null(strstr(out.p, "***"));
+                assert_non_null(strstr(out.p, "h"));
+                buf_done(&out);
+                done(&r);
+        }
+}
+
 static void a_secret_is_the_content_of_its_file(void **state)
 {
         UNUSED(state);
@@ -217,6 +237,7 @@ int main(void)
                 cmocka_unit_test(the_environment_wins),
                 cmocka_unit_test(all_faults_are_told_at_once),
                 cmocka_unit_test(numbers_with_anything_around_them_are_faults),
+                cmocka_unit_test(passwords_in_addresses_are_not_printed),
                 cmocka_unit_test(a_secret_is_the_content_of_its_file),
                 cmocka_unit_test(kafka_properties_pass_through),
                 cmocka_unit_test(unknown_settings_are_warned_of_and_kubernetes_is_not),
