@@ -36,9 +36,9 @@ function checkDisk(dir) {
 function tokens(stack) {
   const sign = (claims) => signToken(stack.facts().auth, { exp: Math.floor(Date.now() / 1000) + day, ...claims });
   return [
-    ...['alice', 'bob'].map((sub) => `  token of ${sub.padEnd(8)} ${sign({ sub, name: sub })}`),
-    `  may publish notifications (user backend)`,
-    `                    ${sign({ sub: 'backend', scope: 'notifications:publish' })}`,
+    // Notifying each other is part of the page, so these two may publish.
+    ...['alice', 'bob'].map((sub) => `  ${sub.padEnd(17)} ${sign({ sub, name: sub, scope: 'notifications:publish' })}`),
+    `  cy (a plain user) ${sign({ sub: 'cy', name: 'cy' })}`,
   ];
 }
 

@@ -18,10 +18,30 @@ function fillGateways(list) {
     option.textContent = url.replace(/^https?:\/\//, "");
     choice.append(option);
   }
-  // Two windows should land on two gateways without anybody choosing.
-  const asked = params.get("gateway");
-  choice.selectedIndex = asked ? list.indexOf(asked) : Math.floor(Math.random() * list.length);
-  if (choice.selectedIndex < 0) choice.selectedIndex = 0;
+  const asked = list.indexOf(params.get("gateway"));
+  choice.selectedIndex = asked >= 0 ? asked : turn() % list.length;
+}
+
+// Two windows should land on two gateways without anybody choosing: the windows of one browser count. A window that is
+// loaded again keeps its place.
+function turn() {
+  let mine = Number(sessionStorage.getItem("turn") ?? -1);
+  if (mine < 0) {
+    mine = Number(localStorage.getItem("turn") ?? 0);
+    localStorage.setItem("turn", String((mine + 1) % 1e6));
+    sessionStorage.setItem("turn", String(mine));
+  }
+  return mine;
+}
+
+// What a token says; the gateways are those that check it.
+function claimsOf(token) {
+  try {
+    const bytes = Uint8Array.from(atob(token.split(".")[1].replace(/-/g, "+").replace(/_/g, "/")), (c) => c.charCodeAt(0));
+    return JSON.parse(new TextDecoder().decode(bytes));
+  } catch {
+    return {};
+  }
 }
 
 function choosePanel(name) {
@@ -32,8 +52,14 @@ function choosePanel(name) {
 }
 
 async function enter(here, form) {
-  const user = form.get("name").trim();
-  const token = form.get("token") || "";
+  const token = here.auth ? form.get("token").trim() : "";
+  const claims = token ? claimsOf(token) : {};
+  const user = token ? claims.sub : form.get("name").trim();
+  if (!user) {
+    $("token").setCustomValidity("This is not a token: it names no user (sub).");
+    $("token").reportValidity();
+    return;
+  }
   const gateway = form.get("gateway") || location.origin;
   const sse = here.notifications.split(",").filter(Boolean);
   show($("welcome"), false);
@@ -51,7 +77,8 @@ async function enter(here, form) {
   chat.open(form.get("first").trim());
 
   if (sse.length > 0) {
-    const pick = sse[Math.floor(Math.random() * sse.length)];
+    const pick = sse[$("gateway").selectedIndex % sse.length];
+    show($("notify"), !token || String(claims.scope ?? "").split(" ").includes("notifications:publish"));
     new Notifications({ user, token, url: pick }).start();
   } else {
     $("sse-state").textContent = "no gateway is set (TERN_PAGE_NOTIFICATIONS)";
@@ -79,8 +106,13 @@ async function main() {
   const here = await about(location.origin);
   const gateways = here.gateways.split(",").filter(Boolean);
   fillGateways(gateways.length > 0 ? gateways : [location.origin]);
+  // With tokens, the token tells who one is.
   show($("token-row"), here.auth);
+  show($("name-row"), !here.auth);
   $("token").required = here.auth;
+  $("name").required = !here.auth;
+  (here.auth ? $("token") : $("name")).focus();
+  $("token").addEventListener("input", () => $("token").setCustomValidity(""));
   $("name").value = params.get("name") || sessionStorage.getItem("name") || "";
   if (params.get("room")) $("first").value = params.get("room");
   $("enter").addEventListener("submit", (event) => {
