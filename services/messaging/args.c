@@ -19,9 +19,14 @@ bool arg_field(struct slice json, const char *name, struct slice *ret)
 char *arg_text(struct slice json)
 {
         struct buf text = BUF_EMPTY;
+        size_t n;
         if (!json_decode_string(json, &text))
                 return NULL;
-        return buf_take(&text, NULL);
+        char *s = buf_take(&text, &n);
+        if (strlen(s) == n)
+                return s;
+        free(s);
+        return NULL;
 }
 
 char *arg_field_text(struct slice json, const char *name)

@@ -14,7 +14,7 @@
 struct slice arg_first(struct slice args);
 /* Raw value of a field of an object; false if absent, null, or json is no object. */
 bool arg_field(struct slice json, const char *name, struct slice *ret);
-/* Decoded string, owned by the caller; NULL if json is no string. */
+/* Decoded string, owned by the caller; NULL if json is no string, or one with a NUL in it. */
 char *arg_text(struct slice json);
 /* The same for a field. */
 char *arg_field_text(struct slice json, const char *name);

@@ -30,7 +30,6 @@ struct call *call_new(struct gateway *gw, struct session *s, struct slice user,
         if (s) {
                 list_push_back(&s->calls, &c->in_session);
                 s->call_count++;
-                c->in_lane = conversation_id.n > 0;
                 c->admin = s->admin;
         }
         return c;
@@ -52,6 +51,8 @@ static void call_free(struct call *c)
         free(c->ask.title);
         free(c->ask.role);
         free(c->ask.members_json);
+        free(c->ask.after_id);
+        free(c->ask.ends);
         buf_done(&c->ask.data);
         free(c);
 }
@@ -86,29 +87,32 @@ static void stop_waiting(struct call *c)
         c->joining = NULL;
 }
 
+void call_charge(struct call *c, size_t bytes)
+{
+        c->charged = bytes;
+        if (c->session)
+                c->session->pending_bytes += bytes;
+}
+
+static void call_uncharge(struct call *c)
+{
+        if (c->session)
+                c->session->pending_bytes -= c->charged;
+        c->charged = 0;
+}
+
 static void call_close(struct call *c)
 {
         c->phase = CALL_ANSWERED;
         stop_waiting(c);
+        call_uncharge(c);
         list_remove(&c->in_gateway);
         list_remove(&c->in_session);
-        struct session *s = c->session;
-        if (s)
-                s->call_count--;
-        call_ref(c);
+        if (c->session)
+                c->session->call_count--;
         call_leave_lane(c);
-        call_unref(c);
         c->session = NULL;
         call_unref(c);
-}
-
-void call_leave_lane(struct call *c)
-{
-        if (!c->in_lane)
-                return;
-        c->in_lane = false;
-        if (c->session && c->session->state == SESSION_LIVE)
-                events_run_deferred(c->session);
 }
 
 static void answer(struct call *c, int status, struct buf *json)
@@ -185,9 +189,10 @@ struct subscription *call_subscription(const struct call *c)
 {
         if (!c->session)
                 return NULL;
-        struct subscription *sn =
-                subscriber_find(&c->session->sub, TOPIC_EVENTS, slice_str(c->conversation_id));
-        return sn && !sn->muted ? sn : NULL;
+        const struct subscriber *sub = &c->session->sub;
+        struct subscription *sn = subscriber_find(sub, TOPIC_EVENTS, slice_str(c->conversation_id));
+        /* Who lags behind has not met the latest changes of his rights yet. */
+        return sn && !sn->muted && sub->state == SUB_LIVE ? sn : NULL;
 }
 
 void call_refuse_room(struct call *c, enum room_answer answer)
@@ -234,7 +239,8 @@ void calls_orphan(struct session *s)
                 struct call *c = list_entry(it, struct call, in_session);
                 c->session = NULL;
                 c->joining = NULL;
-                c->in_lane = false;
+                c->lane = NULL;
+                c->charged = 0;
         }
         s->call_count = 0;
 }
@@ -281,6 +287,8 @@ static void produce_headers(struct bus_header h[6], enum event_type type, struct
 int gateway_produce(struct gateway *gw, const char *topic, enum event_type type, struct slice id,
         struct slice key, struct slice value, struct bus_send *send)
 {
+        if (atomic_load(&gw->app->bus_closing))
+                return -ENOBUFS;
         struct bus_header headers[6];
         char iso[CLOCK_ISO_TEXT], source[96];
         snprintf(source, sizeof(source), "tern-messaging/%s", gw->app->instance);
@@ -308,8 +316,12 @@ bool call_produce(struct call *c, const char *topic, enum event_type type, struc
         c->waiting = true;
         call_ref(c);
         int r = gateway_produce(c->gw, topic, type, id, key, buf_slice(&c->ask.data), &c->send);
-        if (r == 0)
+        if (r == 0) {
+                /* Kafka's client has a copy now. */
+                buf_done(&c->ask.data);
+                call_uncharge(c);
                 return true;
+        }
         c->waiting = false;
         if (r == -EMSGSIZE)
                 call_fail(c, ERR_INVALID, "the record is larger than Kafka takes");

@@ -7,7 +7,7 @@
  *
  * Lane: events of one socket that name the same conversation are handled in order. A call holds its
  * conversation's lane from its start until call_leave_lane() or its answer; what comes meanwhile waits
- * in session.deferred.
+ * in the lane.
  *
  * Owner: the shard's loop thread.
  */
@@ -31,7 +31,7 @@ struct call {
         struct list in_session; /* session.calls; unlinked for REST and once the socket is gone */
         uint32_t refs;
         enum call_phase phase;
-        bool in_lane;
+        struct lane *lane; /* borrowed; NULL if it holds none */
         struct gateway *gw;
         struct session *session; /* borrowed; NULL for REST, and once the socket is gone */
         struct rest_call *rest;  /* borrowed until the answer; NULL for sockets */
@@ -40,12 +40,15 @@ struct call {
         char *user;            /* owned: who asks */
         char *conversation_id; /* owned; "" if the call names none */
         bool admin;            /* scope admin */
+        size_t charged;        /* bytes of it that count in session.pending_bytes */
         /* What was asked for; which are used depends on the operation. */
         struct {
                 char *client_id, *target_user, *title, *role; /* owned; NULL = absent */
                 char *members_json;                           /* owned array text, or NULL */
-                struct buf data;                              /* the record's value */
-                int64_t before, after, seq, sent_at_ms;       /* -1 = absent */
+                char *after_id; /* owned; of a list: the last id of the page before, or NULL */
+                char *ends;     /* owned; the log's end as of the question, as {1,2,…}; or NULL */
+                struct buf data;                        /* the record's value */
+                int64_t before, after, seq, sent_at_ms; /* -1 = absent */
                 uint32_t limit;
                 bool flag; /* isTyping, open */
         } ask;
@@ -60,7 +63,7 @@ struct call {
         void *query_arg; /* owned by the query; freed with it when the call ends first */
         struct feed_barrier *barrier;
         char message_id[UUID_TEXT];
-        int64_t from_seq;
+        int64_t from_seq, created_ms;
         bool waiting;                 /* for Kafka, after something was sent */
         bool entered;                 /* open conversations: this join has written its membership */
         uint16_t ok_status;           /* REST; 200 unless set */
@@ -70,6 +73,8 @@ struct call {
 /* For a socket's event. One reference, held by the call itself until it is answered. */
 struct call *call_new(struct gateway *gw, struct session *s, struct slice user,
         struct slice conversation_id, int64_t ack_id);
+/* What its arguments take of the session's bound, until it ends or its record is with Kafka. */
+void call_charge(struct call *c, size_t bytes);
 struct call *call_ref(struct call *c);
 void call_unref(struct call *c);
 /* fields: `"a":1,"b":2` without braces, may be empty. Answers {"ok":true,…}; no-op if answered. */
@@ -79,7 +84,12 @@ void call_fail(struct call *c, enum error_code code, const char *fmt, ...) PRINT
 /* An event fault as an answer. */
 void call_fail_event(struct call *c, const struct event_error *err);
 void call_fail_outcome(struct call *c, enum bus_outcome outcome);
+/* What waits for the lane may run inside. (events.c) */
 void call_leave_lane(struct call *c);
+/* For what has to be done between the answer and the next event of the lane: the lane stays taken
+ * until lane_leave(). NULL if the call holds none. In one turn of the loop only. */
+struct lane *call_keep_lane(struct call *c);
+void lane_leave(struct lane *l);
 /* The socket is gone: its calls run on, answered to nobody. */
 void calls_orphan(struct session *s);
 /* Those over their deadline are answered `unknown` or `unavailable`. */
@@ -87,7 +97,8 @@ void calls_expire(struct gateway *gw, int64_t now_ms);
 
 /* Runs next once it is certain that the user may act in the conversation; else the call is answered. */
 void call_authorize(struct call *c, void (*next)(struct call *c));
-/* The session's own, unmuted subscription of the call's conversation; NULL if it follows it not. */
+/* The session's own, unmuted subscription of the call's conversation; NULL if it has none, or if it
+ * lags behind and so cannot say what is right now. */
 struct subscription *call_subscription(const struct call *c);
 /* The answer for who may not. */
 void call_refuse_room(struct call *c, enum room_answer answer);
@@ -128,8 +139,7 @@ void receipts_json(const struct room *r, struct buf *out);
 
 /* ---- events.c: sio_ops.event ---- */
 void events_receive(void *app, struct sio_socket *so, const struct sio_event *ev);
-/* Runs what waited for this lane. */
-void events_run_deferred(struct session *s);
+/* The socket is gone, and its calls hold no lane any more. */
 void events_drop_deferred(struct session *s);
 
 #endif

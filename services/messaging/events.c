@@ -8,7 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define DEFERRED_MAX 256
+/* Arguments that one socket may leave waiting; a single one may be larger. */
+#define PENDING_BYTES_MAX 1048576
 #define FETCH_LIMIT_DEFAULT 50
 #define FETCH_LIMIT_MAX 200
 
@@ -24,7 +25,6 @@ struct client_event {
 struct deferred_event {
         struct list link;
         const struct client_event *type;
-        char *conversation_id;
         struct slice arg;
         int64_t ack_id;
         char bytes[];
@@ -127,110 +127,125 @@ static const struct client_event *find_event(struct slice name)
         return NULL;
 }
 
-/* ---- running ---- */
+/* ---- lanes ---- */
 
-static void run(struct session *s, const struct client_event *type, struct slice conversation_id,
+/* The events of one socket that name one conversation: one has the lane, the others wait. */
+struct lane {
+        struct session *session;
+        bool taken;
+        bool running;         /* an outer call starts what waits */
+        struct list deferred; /* struct deferred_event, in order */
+        uint32_t id_n;
+        char id[]; /* NUL-terminated; key in session.lanes */
+};
+
+static struct lane *lane_new(struct session *s, struct slice conversation_id)
+{
+        struct lane *l = xcalloc(1, sizeof(*l) + conversation_id.n + 1);
+        l->session = s;
+        list_init(&l->deferred);
+        l->id_n = (uint32_t)conversation_id.n;
+        memcpy(l->id, conversation_id.p, conversation_id.n);
+        map_put(&s->lanes, slice_of(l->id, l->id_n), l);
+        return l;
+}
+
+static void deferred_free(struct session *s, struct deferred_event *d)
+{
+        s->call_count--;
+        s->pending_bytes -= d->arg.n;
+        free(d);
+}
+
+static void lane_free(struct lane *l)
+{
+        struct list *it;
+        while ((it = list_take(&l->deferred)))
+                deferred_free(l->session, list_entry(it, struct deferred_event, link));
+        map_remove(&l->session->lanes, slice_of(l->id, l->id_n));
+        free(l);
+}
+
+static void run(struct session *s, struct lane *l, const struct client_event *type,
         struct slice arg, int64_t ack_id)
 {
-        struct call *c = call_new(s->gw, s, session_user(s), conversation_id, ack_id);
+        struct call *c = call_new(s->gw, s, session_user(s), slice_of(l->id, l->id_n), ack_id);
+        l->taken = true;
+        c->lane = l;
+        call_charge(c, arg.n);
         call_ref(c);
-        if (!event_conversation_id_valid(conversation_id))
-                call_fail(c, ERR_INVALID,
-                        conversation_id.n ? "conversationId has to be 1 to 128 of [A-Za-z0-9._~-]"
-                                          : "conversationId is missing");
-        else if (type->parse(c, arg))
+        if (type->parse(c, arg))
                 type->operation(c);
         call_unref(c);
 }
 
-static bool lane_taken(const struct session *s, struct slice conversation_id)
+/* What waits is started, until one keeps the lane. An event may end at once and come back here: the
+ * outermost call does them all. */
+static void lane_go_on(struct lane *l)
 {
-        list_for_each(it, &s->calls)
-        {
-                const struct call *c = list_entry(it, struct call, in_session);
-                if (c->in_lane && slice_is(conversation_id, c->conversation_id))
-                        return true;
+        struct session *s = l->session;
+        if (l->running)
+                return;
+        l->running = true;
+        while (!l->taken && !list_empty(&l->deferred) && s->state == SESSION_LIVE) {
+                struct list *it = list_take(&l->deferred);
+                struct deferred_event *d = list_entry(it, struct deferred_event, link);
+                run(s, l, d->type, d->arg, d->ack_id);
+                deferred_free(s, d);
         }
-        list_for_each(it, &s->deferred)
-        {
-                const struct deferred_event *d = list_entry(it, struct deferred_event, link);
-                if (slice_is(conversation_id, d->conversation_id))
-                        return true;
-        }
-        return false;
+        l->running = false;
+        if (!l->taken)
+                lane_free(l);
 }
+
+struct lane *call_keep_lane(struct call *c)
+{
+        struct lane *l = c->lane;
+        c->lane = NULL;
+        return l;
+}
+
+void lane_leave(struct lane *l)
+{
+        if (!l)
+                return;
+        l->taken = false;
+        lane_go_on(l);
+}
+
+void call_leave_lane(struct call *c)
+{
+        lane_leave(call_keep_lane(c));
+}
+
+void events_drop_deferred(struct session *s)
+{
+        size_t it = 0;
+        struct lane *l;
+        while ((l = map_next(&s->lanes, &it)))
+                lane_free(l);
+        map_done(&s->lanes);
+}
+
+static void defer(struct lane *l, const struct client_event *type, struct slice arg, int64_t ack_id)
+{
+        struct deferred_event *d = xcalloc(1, sizeof(*d) + arg.n);
+        memcpy(d->bytes, arg.p, arg.n);
+        d->arg = slice_of(d->bytes, arg.n);
+        d->type = type;
+        d->ack_id = ack_id;
+        list_push_back(&l->deferred, &d->link);
+        l->session->call_count++;
+        l->session->pending_bytes += arg.n;
+}
+
+/* ---- what comes in ---- */
 
 static void fail_at_once(
         struct session *s, int64_t ack_id, enum error_code code, const char *message)
 {
         struct call *c = call_new(s->gw, s, session_user(s), SLICE_NONE, ack_id);
         call_fail(c, code, "%s", message);
-}
-
-static void defer(struct session *s, const struct client_event *type, struct slice conversation_id,
-        struct slice arg, int64_t ack_id)
-{
-        if (s->deferred_count >= DEFERRED_MAX) {
-                fail_at_once(s, ack_id, ERR_BUSY,
-                        "too many events of this socket wait for the same conversation");
-                return;
-        }
-        struct deferred_event *d = xcalloc(1, sizeof(*d) + arg.n);
-        memcpy(d->bytes, arg.p, arg.n);
-        d->arg = slice_of(d->bytes, arg.n);
-        d->type = type;
-        d->conversation_id = slice_dup(conversation_id);
-        d->ack_id = ack_id;
-        list_push_back(&s->deferred, &d->link);
-        s->deferred_count++;
-}
-
-static void deferred_free(struct session *s, struct deferred_event *d)
-{
-        list_remove(&d->link);
-        s->deferred_count--;
-        free(d->conversation_id);
-        free(d);
-}
-
-static struct deferred_event *next_deferred(struct session *s)
-{
-        list_for_each(it, &s->deferred)
-        {
-                struct deferred_event *d = list_entry(it, struct deferred_event, link);
-                bool taken = false;
-                list_for_each(jt, &s->calls)
-                {
-                        const struct call *c = list_entry(jt, struct call, in_session);
-                        if (c->in_lane && strcmp(c->conversation_id, d->conversation_id) == 0)
-                                taken = true;
-                }
-                if (!taken)
-                        return d;
-        }
-        return NULL;
-}
-
-void events_run_deferred(struct session *s)
-{
-        /* An event that runs may end at once and come back here: the outermost call does them all. */
-        if (s->running_deferred)
-                return;
-        s->running_deferred = true;
-        struct deferred_event *d;
-        while (s->state == SESSION_LIVE && (d = next_deferred(s))) {
-                list_remove(&d->link);
-                run(s, d->type, slice_str(d->conversation_id), d->arg, d->ack_id);
-                list_init(&d->link);
-                deferred_free(s, d);
-        }
-        s->running_deferred = false;
-}
-
-void events_drop_deferred(struct session *s)
-{
-        while (!list_empty(&s->deferred))
-                deferred_free(s, list_entry(list_first(&s->deferred), struct deferred_event, link));
 }
 
 /* A bucket of one second's events, refilled by time. */
@@ -280,11 +295,24 @@ void events_receive(void *app, struct sio_socket *so, const struct sio_event *ev
                 return;
         }
         struct slice arg = arg_first(ev->args);
+        if (s->pending_bytes > 0 && s->pending_bytes + arg.n > PENDING_BYTES_MAX) {
+                fail_at_once(s, ev->ack_id, ERR_BUSY,
+                        "too many bytes of this socket's events wait for their answer");
+                return;
+        }
         char *id = conversation_of(arg);
-        struct slice conversation_id = slice_str(id ? id : "");
-        if (conversation_id.n && lane_taken(s, conversation_id))
-                defer(s, type, conversation_id, arg, ev->ack_id);
-        else
-                run(s, type, conversation_id, arg, ev->ack_id);
+        struct slice conversation_id = slice_str(id);
+        if (!id) {
+                fail_at_once(s, ev->ack_id, ERR_INVALID, "conversationId is missing");
+        } else if (!event_conversation_id_valid(conversation_id)) {
+                fail_at_once(s, ev->ack_id, ERR_INVALID,
+                        "conversationId has to be 1 to 128 of [A-Za-z0-9._~-]");
+        } else {
+                struct lane *l = map_get(&s->lanes, conversation_id);
+                if (l)
+                        defer(l, type, arg, ev->ack_id);
+                else
+                        run(s, lane_new(s, conversation_id), type, arg, ev->ack_id);
+        }
         free(id);
 }

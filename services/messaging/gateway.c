@@ -43,7 +43,7 @@ int gateway_new(struct app *app, unsigned index, struct shard *shard, struct gat
         gw->app = app;
         gw->index = index;
         gw->shard = shard;
-        gw->users = gw->pids = gw->rooms = gw->revoked = MAP_EMPTY;
+        gw->users = gw->pids = gw->rooms = MAP_EMPTY;
         list_init(&gw->sessions);
         list_init(&gw->calls);
         int r = feed_shard_new(app->feed, index, shard_mailbox(shard), &egress_ops, gw, &gw->feed);
@@ -58,6 +58,17 @@ int gateway_new(struct app *app, unsigned index, struct shard *shard, struct gat
         return 0;
 }
 
+void gateway_stop(struct gateway *gw)
+{
+        calls_expire(gw, INT64_MAX);
+}
+
+void gateway_drop_all(struct gateway *gw)
+{
+        list_for_each(it, &gw->sessions)
+                session_drop(list_entry(it, struct session, in_gateway), SIO_CLOSE_TRANSPORT_ERROR);
+}
+
 struct gateway *gateway_free(struct gateway *gw)
 {
         if (!gw)
@@ -66,7 +77,6 @@ struct gateway *gateway_free(struct gateway *gw)
         calls_expire(gw, INT64_MAX);
         if (gw->current_ok)
                 event_done(&gw->current);
-        access_done(gw);
         map_done(&gw->users);
         map_done(&gw->pids);
         map_done(&gw->rooms);

@@ -28,7 +28,6 @@ struct gateway {
         struct map users;        /* user id -> struct user */
         struct map pids;         /* 32 bytes of SHA-256(pid) -> struct session */
         struct map rooms;        /* conversation id -> struct room */
-        struct map revoked;      /* user id -> struct revocation */
         struct list sessions;    /* struct session.in_gateway */
         struct list calls;       /* struct call.in_gateway, oldest first */
         /* The record that is being handed out, parsed once. */
@@ -43,6 +42,10 @@ struct gateway {
 /* On the shard's thread, first of all. */
 MUST_CHECK int gateway_new(
         struct app *app, unsigned index, struct shard *shard, struct gateway **ret);
+/* Sessions are gone, and the bus will be: what still runs is answered. On the shard's thread. */
+void gateway_stop(struct gateway *gw);
+/* This process stood still for long: every client comes back by itself, unread. On the shard's thread. */
+void gateway_drop_all(struct gateway *gw);
 /* On the shard's thread, last of all: no session is left. */
 struct gateway *gateway_free(struct gateway *gw);
 
@@ -57,8 +60,5 @@ extern const struct fanout_ops egress_ops;
 /* ---- tokens that were taken back (access.c) ---- */
 void access_record(struct gateway *gw, const struct record *r);
 void control_record(struct gateway *gw, const struct record *r);
-/* True if a token of this user that was issued at issued_ms is void. */
-bool access_revoked(const struct gateway *gw, struct slice user, int64_t issued_ms);
-void access_done(struct gateway *gw);
 
 #endif

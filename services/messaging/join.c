@@ -7,7 +7,7 @@
  */
 #include "messaging/call.h"
 
-#include <stdlib.h>
+#include "base/clock.h"
 
 #define MISSED_MAX 500
 #define MISSED_BYTES_MAX 262144
@@ -15,29 +15,28 @@
 static void answer_join(struct call *c, const struct history_page *page)
 {
         struct buf fields = BUF_EMPTY;
-        buf_printf(&fields, "\"conversationId\":\"%s\",\"headSeq\":%lld", c->conversation_id,
+        buf_printf(&fields, "\"conversationId\":\"%s\",\"headSeq\":%lld,", c->conversation_id,
                 (long long)(c->from_seq - 1));
-        struct room *r = room_get(c->gw, slice_str(c->conversation_id));
-        if (r) {
-                buf_add_char(&fields, ',');
+        const struct room *r = room_get(c->gw, slice_str(c->conversation_id));
+        if (r)
                 receipts_json(r, &fields);
-        } else {
-                buf_add_str(&fields, ",\"receipts\":[]");
-        }
+        else
+                buf_add_str(&fields, "\"receipts\":[]");
         if (page) {
                 buf_add_str(&fields, ",\"missed\":[");
                 buf_add_slice(&fields, buf_slice(&page->json));
                 buf_printf(&fields, "],\"more\":%s", page->more ? "true" : "false");
         }
-        struct subscription *joined = c->joining;
+        /* The ack, then what came meanwhile, then the next event of the lane, which may leave. */
         struct gateway *gw = c->gw;
+        struct subscription *joined = c->joining;
+        struct lane *lane = call_keep_lane(c);
         c->joining = NULL;
-        struct session *s = c->session;
         call_ok(c, buf_slice(&fields));
         buf_done(&fields);
-        /* After the ack, and only if the socket is still there. */
-        if (joined && s && s->state == SESSION_LIVE)
+        if (joined)
                 subscriber_release(gw->fanout, joined);
+        lane_leave(lane);
 }
 
 static void missed_loaded(struct call *c, int err, struct history_page *page)
@@ -48,7 +47,7 @@ static void missed_loaded(struct call *c, int err, struct history_page *page)
                 answer_join(c, page);
 }
 
-static void join_live(struct call *c)
+static void load_missed(struct call *c)
 {
         if (c->ask.after < 0) {
                 answer_join(c, NULL);
@@ -58,9 +57,35 @@ static void join_live(struct call *c)
         history_load(c, MISSED_MAX, MISSED_BYTES_MAX, missed_loaded);
 }
 
+static void caught_up(struct fanout_wait *w, int64_t original)
+{
+        UNUSED(original);
+        load_missed(container_of(w, struct call, wait));
+}
+
+static void join_live(struct call *c)
+{
+        struct slice id = slice_str(c->conversation_id);
+        int64_t here = session_position_seq(c->gw, id);
+        if (!c->session) {
+                call_fail(c, ERR_FAILED, "the connection is gone");
+        } else if (c->from_seq > here &&
+                   c->from_seq >> SEQ_EPOCH_SHIFT == here >> SEQ_EPOCH_SHIFT) {
+                /* The client has seen more than this gateway: what lies between belongs to history. */
+                uint16_t p =
+                        (uint16_t)partition_of(id, feed_partitions(c->gw->app->feed, TOPIC_EVENTS));
+                int64_t last = (c->from_seq & ((INT64_C(1) << SEQ_EPOCH_SHIFT) - 1)) - 1;
+                c->wait.passed = caught_up;
+                fanout_wait_passed(c->gw->fanout, TOPIC_EVENTS, p, last, &c->wait);
+        } else {
+                load_missed(c);
+        }
+}
+
 static void record_confirmed(struct session_wait *w, bool confirmed)
 {
-        UNUSED(confirmed); /* if not, the session was marked unrecoverable; the room is live all the same */
+        /* If not, the session was marked unrecoverable; the room is live all the same. */
+        UNUSED(confirmed);
         join_live(container_of(w, struct call, record_wait));
 }
 
@@ -72,11 +97,10 @@ static void subscribe(struct call *c)
                 return;
         }
         struct slice id = slice_str(c->conversation_id);
-        struct subscription *sn = subscriber_find(&s->sub, TOPIC_EVENTS, id);
-        c->from_seq = session_position_seq(c->gw, id);
-        if (sn) {
-                /* Followed already: it keeps its from, and whatever right was lost is back. */
-                sn->muted = false;
+        if (subscriber_find(&s->sub, TOPIC_EVENTS, id)) {
+                /* Followed already: it keeps its from. If it was muted, the record that gave the
+                 * right back unmutes it when the client's place in the log comes to it. */
+                c->from_seq = session_position_seq(c->gw, id);
                 join_live(c);
                 return;
         }
@@ -86,7 +110,9 @@ static void subscribe(struct call *c)
                         c->gw->app->settings.rooms_max);
                 return;
         }
-        c->joining = subscriber_join(c->gw->fanout, &s->sub, TOPIC_EVENTS, id, c->from_seq, true);
+        c->joining = subscriber_join(
+                c->gw->fanout, &s->sub, TOPIC_EVENTS, id, session_position_seq(c->gw, id), true);
+        c->from_seq = c->joining->from_seq;
         s->room_count++;
         room_followed(c->gw, id);
         c->record_wait.done = record_confirmed;
@@ -104,7 +130,7 @@ static void entry_passed(struct fanout_wait *w, int64_t original)
 {
         UNUSED(original);
         struct call *c = container_of(w, struct call, wait);
-        room_ask(c->gw, slice_str(c->conversation_id), c->user, &c->room_ask, asked);
+        room_ask_whole(c->gw, slice_str(c->conversation_id), c->user, &c->room_ask, asked);
 }
 
 static void entry_produced(struct call *c, enum bus_outcome outcome)
@@ -144,7 +170,7 @@ static void enter(struct call *c, bool absent)
                 return;
         }
         char id[UUID_TEXT];
-        uuid_v7(0, id);
+        uuid_v7(clock_wall_ms(), id);
         char role[] = "member";
         struct event e = {.type = EVENT_MEMBER_ADDED,
                 .conversation_id = c->conversation_id,
@@ -160,7 +186,8 @@ static void asked(struct room_ask *a, enum room_answer answer)
 {
         struct call *c = container_of(a, struct call, room_ask);
         bool open = c->gw->app->settings.open_conversations && !c->entered;
-        if (answer == ROOM_MEMBER)
+        /* With Postgres away, who follows the room already has shown his right. */
+        if (answer == ROOM_MEMBER || (answer == ROOM_UNKNOWN && call_subscription(c)))
                 subscribe(c);
         else if (open)
                 enter(c, answer != ROOM_NOT_MEMBER);
@@ -168,12 +195,10 @@ static void asked(struct room_ask *a, enum room_answer answer)
                 call_refuse_room(c, answer);
 }
 
+/* All members are asked for, because the ack tells what each has read. */
 void op_join(struct call *c)
 {
-        if (call_subscription(c))
-                subscribe(c);
-        else
-                room_ask(c->gw, slice_str(c->conversation_id), c->user, &c->room_ask, asked);
+        room_ask_whole(c->gw, slice_str(c->conversation_id), c->user, &c->room_ask, asked);
 }
 
 /* ---- leaving ---- */

@@ -4,28 +4,13 @@
  * Start: settings, parts, shards (each makes its struct gateway), the bus thread fills the tail; only
  * when the gateway is ready its public port opens. Stop: SIGTERM drains, a second one ends at once.
  */
-#include "messaging/app.h"
-#include "messaging/call.h"
-#include "messaging/gateway.h"
-#include "messaging/page.h"
-#include "messaging/routes.h"
+#include "messaging/parts.h"
 
-#include "feed_sql.h"
-#include "messaging_sql.h"
-
-#include "base/clock.h"
 #include "base/hash.h"
-#include "http/ops.h"
-#include "net/intake.h"
-#include "store/migrate.h"
 
-#include <errno.h>
-#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
-
-#define EXIT_SETTINGS 2
 
 static const struct config_row messaging_rows[] = {
 #define CONFIG(type, field, ...) CONFIG_ROW(struct messaging_settings, type, field, __VA_ARGS__)
@@ -67,6 +52,8 @@ static void check_together(struct app *app, struct buf *faults)
                         "TERN_AUTH=off needs TERN_BIND and TERN_OPS_BIND on a loopback address, "
                         "they are %s and %s\n",
                         app->settings.bind, app->settings.ops_bind);
+        if (app->http_settings.body_bytes_max < app->settings.max_payload)
+                app->http_settings.body_bytes_max = app->settings.max_payload; /* long polling */
         if (app->settings.catchup_bytes_max >= app->settings.outbox_bytes_max)
                 buf_printf(faults,
                         "TERN_CATCHUP_BYTES_MAX is %u, it has to be below TERN_OUTBOX_BYTES_MAX "
@@ -124,297 +111,6 @@ static int arguments(int argc, char **argv, struct app *app, struct config_resul
         return -1;
 }
 
-/* ---- parts ---- */
-
-static const struct feed_topic feed_topics[TOPIC_COUNT] = {
-        [TOPIC_EVENTS] = {.name = "chat.events",
-                .cursor = true,
-                .rooms = true,
-                .by_key = true,
-                .dedupe = true,
-                .foreign_check = true,
-                .fill = true,
-                .room_class = ROOMS_CHAT,
-                .event_table_topic = "chat.events"},
-        [TOPIC_RECEIPTS] = {.name = "chat.receipts",
-                .rooms = true,
-                .by_key = true,
-                .foreign_check = true,
-                .fill = true,
-                .room_class = ROOMS_CHAT,
-                .room_until = '/'},
-        [TOPIC_SIGNALS] = {.name = "chat.signals",
-                .rooms = true,
-                .foreign_check = true,
-                .room_class = ROOMS_CHAT},
-        [TOPIC_SESSIONS] = {.name = "chat.sessions",
-                .all = true,
-                .by_key = true,
-                .foreign_check = true,
-                .fill = true,
-                .room_class = ROOMS_NONE},
-        [TOPIC_CONTROL] = {.name = "control",
-                .all = true,
-                .foreign_check = true,
-                .room_class = ROOMS_NONE},
-        [TOPIC_ACCESS] = {.name = "access",
-                .all = true,
-                .from_start = true,
-                .room_class = ROOMS_NONE},
-};
-
-/* A part could not be made: one sentence, exit 1. */
-static bool failed(const char *what, const char *why)
-{
-        fprintf(stderr, "tern-messaging: %s: %s\n", what, why);
-        return false;
-}
-
-static bool make_clients(struct app *app, const struct config_result *result)
-{
-        char fault[256];
-        if (auth_new(&app->auth_settings, &app->auth, fault) < 0)
-                return failed("authentication", fault);
-        if (bus_new(&app->bus_settings, result->kafka, result->kafka_count, "tern-messaging",
-                    app->metrics, &app->bus, fault) < 0)
-                return failed("Kafka", fault);
-        const struct store_set sets[] = {
-                {feed_sql, FEED_SQL_COUNT}, {messaging_sql, MESSAGING_SQL_COUNT}};
-        if (store_new(&app->store_settings, sets, ARRAY_LEN(sets), app->metrics, &app->store,
-                    fault) < 0)
-                return failed("Postgres", fault);
-        struct feed_options options = {
-                .settings = &app->feed_settings,
-                .topics = feed_topics,
-                .topic_count = TOPIC_COUNT,
-                .bus = app->bus,
-                .store = app->store,
-                .metrics = app->metrics,
-                .lifecycle = &app->lifecycle,
-                .log = app->log,
-        };
-        int r = feed_new(&options, app->shard_count, &app->feed);
-        return r == 0 || failed("the log's tail", strerror(-r));
-}
-
-struct shard_start {
-        struct app *app;
-        sem_t made;
-        int result;
-};
-
-static void start_shard(struct shard *sh, void *arg)
-{
-        struct shard_start *st = arg;
-        unsigned i = shard_index(sh);
-        st->result = gateway_new(st->app, i, sh, &st->app->gateways[i]);
-        sem_post(&st->made);
-}
-
-static void stop_shard(struct shard *sh, void *arg)
-{
-        struct shard_start *st = arg;
-        unsigned i = shard_index(sh);
-        st->app->gateways[i] = gateway_free(st->app->gateways[i]);
-}
-
-static bool make_shards(struct app *app, struct shard_start *st)
-{
-        st->app = app;
-        sem_init(&st->made, 0, 0);
-        for (unsigned i = 0; i < app->shard_count; i++) {
-                int r = shard_new(i, &app->lifecycle, start_shard, stop_shard, st, &app->shards[i]);
-                if (r < 0)
-                        return failed("a shard", strerror(-r));
-                sem_wait(&st->made);
-                if (st->result < 0)
-                        return failed("a shard", strerror(-st->result));
-        }
-        return true;
-}
-
-static bool feed_head(void *arg, int fd, const char *client_addr)
-{
-        struct app *app = arg;
-        return http_server_feed(app->http, fd, client_addr);
-}
-
-static void rest_socket(void *arg, int fd, const char *client_addr)
-{
-        struct app *app = arg;
-        intake_rest(app->intake, fd, client_addr);
-}
-
-static const struct sio_ops socket_ops = {
-        .connect = session_connect,
-        .event = events_receive,
-        .closed = session_closed,
-        .drained = session_drained,
-        .dropped = session_dropped,
-};
-
-static bool make_servers(struct app *app, uint32_t *ret_port)
-{
-        const struct messaging_settings *s = &app->settings;
-        struct sio_options so = {
-                .path = "/socket.io/",
-                .ping_interval_ms = s->ping_interval_ms,
-                .ping_timeout_ms = s->ping_timeout_ms,
-                .connect_timeout_ms = s->connect_timeout_ms,
-                .upgrade_timeout_ms = s->upgrade_timeout_ms,
-                .stall_ms = s->stall_ms,
-                .max_payload = s->max_payload,
-                .outbox_bytes_max = s->outbox_bytes_max,
-                .catchup_bytes_max = s->catchup_bytes_max,
-                .namespaces = "/",
-                .origins = app->http_settings.origins,
-                .max_attachments = 10,
-                .socket_user_size = sizeof(struct session),
-                .rest = rest_socket,
-                .rest_arg = app,
-        };
-        int r = sio_server_new(&so, &socket_ops, app->shards, (void *const *)app->gateways,
-                app->shard_count, app->metrics, &app->sio);
-        if (r < 0)
-                return failed("the Socket.IO server", strerror(-r));
-        struct http_options ho = {.settings = &app->http_settings,
-                .metrics = app->metrics,
-                .rest = rest_socket,
-                .rest_arg = app};
-        r = http_server_new(&ho, &app->http);
-        if (r < 0)
-                return failed("the HTTP server", strerror(-r));
-        sio_server_mount(app->sio, app->http);
-        routes_add(app);
-        app->page = page_new(app);
-        r = http_server_start(app->http);
-        if (r < 0)
-                return failed("the HTTP server", strerror(-r));
-        struct intake_options io = {
-                .bind = s->bind,
-                .port = s->port,
-                .head_ms = s->head_ms,
-                .idle_ms = s->idle_ms,
-                .head_bytes_max = 16384,
-                .per_address_max = s->per_address_max,
-                .connections_max = s->connections_max,
-                .feed = feed_head,
-                .arg = app,
-                .metrics = app->metrics,
-        };
-        r = intake_new(&io, app->shards, app->shard_count, &app->intake, ret_port);
-        if (r < 0) {
-                char what[128];
-                snprintf(what, sizeof(what), "port %u on %s cannot be opened", s->port, s->bind);
-                return failed(what, strerror(-r));
-        }
-        return true;
-}
-
-/* ---- running ---- */
-
-static const char *not_ready(void *arg)
-{
-        struct app *app = arg;
-        if (atomic_load(&app->lifecycle.draining))
-                return "draining";
-        if (!app->feed || !feed_ready(app->feed))
-                return "filling the tail";
-        return atomic_load(&app->lifecycle.ready) ? NULL : "starting";
-}
-
-/* The public port opens only when the tail is filled. False when a signal came first. */
-static bool wait_until_ready(struct app *app)
-{
-        while (!feed_ready(app->feed))
-                if (lifecycle_wait(&app->lifecycle, 20) > 0)
-                        return false;
-        return true;
-}
-
-/* A second signal ends the process at once. */
-static void drain(struct app *app)
-{
-        atomic_store(&app->lifecycle.draining, true);
-        unsigned open = sio_server_connections(app->sio);
-        log_info(app->log, "draining", F_INT("connections", open));
-        sio_server_drain(app->sio, app->settings.drain_ms);
-        int64_t until = clock_mono_ms() + (int64_t)app->settings.drain_ms + 1000;
-        while (sio_server_connections(app->sio) > 0 && clock_mono_ms() < until)
-                if (lifecycle_wait(&app->lifecycle, 50) > 0)
-                        _exit(0);
-}
-
-static void tear_down(struct app *app)
-{
-        if (app->intake)
-                intake_shut(app->intake);
-        app->http = http_server_free(app->http);
-        if (app->feed)
-                feed_stop(app->feed);
-        if (app->sio)
-                sio_server_stop(app->sio);
-        for (unsigned i = 0; i < app->shard_count; i++)
-                app->shards[i] = shard_free(app->shards[i]);
-        app->sio = sio_server_free(app->sio);
-        app->intake = intake_free(app->intake);
-        app->page = page_free(app->page);
-        app->feed = feed_free(app->feed);
-        app->bus = bus_free(app->bus, 5000);
-        app->store = store_free(app->store);
-        app->auth = auth_free(app->auth);
-}
-
-static int run(struct app *app, const struct config_result *result)
-{
-        struct shard_start st = {0};
-        uint32_t port = 0, ops_port = 0;
-        struct ops_server *ops = NULL;
-        int code = 1;
-        struct ops_options oo = {.bind = app->settings.ops_bind,
-                .port = app->settings.ops_port,
-                .lifecycle = &app->lifecycle,
-                .metrics = app->metrics,
-                .not_ready = not_ready,
-                .arg = app};
-        if (!make_clients(app, result) || !make_shards(app, &st) || !make_servers(app, &port))
-                goto out;
-        int r = ops_server_new(&oo, &ops, &ops_port);
-        if (r < 0) {
-                failed("the ops port cannot be opened", strerror(-r));
-                goto out;
-        }
-        char fault[256];
-        if (schema_check(&app->store_settings, fault) < 0) {
-                failed("Postgres", fault);
-                goto out;
-        }
-        r = feed_start(app->feed);
-        if (r < 0) {
-                failed("the log", strerror(-r));
-                goto out;
-        }
-        code = 0;
-        if (!wait_until_ready(app))
-                goto out;
-        r = intake_open(app->intake);
-        if (r < 0) {
-                failed("the port cannot be opened", strerror(-r));
-                code = 1;
-                goto out;
-        }
-        atomic_store(&app->lifecycle.ready, true);
-        log_info(app->log, "ready", F_STR("addr", app->settings.bind), F_INT("port", port),
-                F_INT("ops_port", ops_port), F_INT("shards", app->shard_count));
-        lifecycle_wait(&app->lifecycle, -1);
-        drain(app);
-out:
-        tear_down(app);
-        ops_server_free(ops);
-        log_info(app->log, "stopped", F_INT("code", code));
-        return code;
-}
-
 int main(int argc, char **argv)
 {
         static struct app app;
@@ -445,7 +141,7 @@ int main(int argc, char **argv)
         if (strcmp(app.auth_settings.auth, "off") == 0)
                 log_warn(app.log, "auth_off",
                         F_STR("text", "anybody may be anybody; for trying out only"));
-        code = run(&app, &result);
+        code = parts_run(&app, &result);
         free(app.shards);
         free(app.gateways);
         config_result_done(&result);

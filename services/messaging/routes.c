@@ -3,24 +3,27 @@
 #include "messaging/args.h"
 #include "messaging/call.h"
 
+#include "auth/revocations.h"
 #include "base/clock.h"
 #include "base/hash.h"
+#include "base/jsonscan.h"
 #include "http/rest.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #define REST_WAIT_MS 12000
 #define BODY_MAX_BYTES 262144
 #define HISTORY_LIMIT_MAX 200
+#define ENDS_MS 1000
 
 struct chat_call {
         struct rest_call rest;
         struct gateway *gw;
         void (*operation)(struct call *c);
         char *user, *conversation_id;                    /* owned, as the next */
-        char *title, *target_user, *members_json, *role; /* NULL = absent */
+        char *title, *target_user, *members_json, *role; /* NULL = absent, as the next */
+        char *after_id, *ends;                           /* see call.h */
         bool admin, flag;
         int64_t before, after;
         uint32_t limit;
@@ -34,6 +37,8 @@ static void chat_call_free(struct rest_call *rest)
         free(cc->title);
         free(cc->target_user);
         free(cc->members_json);
+        free(cc->after_id);
+        free(cc->ends);
         free(cc->role);
         free(cc);
 }
@@ -73,6 +78,8 @@ static void start(struct mail *m)
         c->ask.title = move_text(&cc->title);
         c->ask.target_user = move_text(&cc->target_user);
         c->ask.members_json = move_text(&cc->members_json);
+        c->ask.after_id = move_text(&cc->after_id);
+        c->ask.ends = move_text(&cc->ends);
         c->ask.role = move_text(&cc->role);
         call_ref(c);
         cc->operation(c);
@@ -101,10 +108,12 @@ static bool identify(struct app *app, struct http_request *rq, struct identity *
         enum auth_failure why;
         if (auth_verify(app->auth, auth_bearer(http_header(rq, "Authorization")), clock_wall_ms(),
                     ret, &why) == 0) {
-                if (!ret->stream_only)
+                bool is_void =
+                        revocations_void(app->revocations, slice_str(ret->sub), ret->issued_ms);
+                if (!ret->stream_only && !is_void)
                         return true;
+                why = is_void ? AUTH_REVOKED : AUTH_AUDIENCE;
                 identity_done(ret);
-                why = AUTH_AUDIENCE;
         }
         metrics_add(app->metrics, M_auth_failures, (unsigned)why, 1);
         http_reply_error(rq, 401, "forbidden", auth_failure_text(why));
@@ -145,21 +154,31 @@ static bool query_int(struct http_request *rq, const char *name, int64_t *ret)
 /* A JSON object as body; false after the refusal. */
 static bool body_object(struct http_request *rq, struct slice *ret)
 {
-        int r = http_body(rq, BODY_MAX_BYTES, ret);
-        if (r == 0 && event_json_valid(*ret, 32) && ret->n && memchr(ret->p, '{', ret->n))
+        if (!http_body_or_reply(rq, BODY_MAX_BYTES, ret))
+                return false;
+        if (event_json_valid(*ret, 32) && json_is_object(json_first(*ret)))
                 return true;
-        if (r == -EMSGSIZE)
-                http_reply_error(rq, 413, "invalid", "the body is over 262144 bytes");
-        else if (r == -EBUSY)
-                refuse(rq, ERR_BUSY, "too many request bodies at once");
-        else if (r == -ETIMEDOUT)
-                http_reply_error(rq, 408, "invalid", "the body did not come in time");
-        else
-                refuse(rq, ERR_INVALID, "the body is not a JSON object");
+        refuse(rq, ERR_INVALID, "the body is not a JSON object");
         return false;
 }
 
 /* ---- handlers ---- */
+
+/* The ends of the partitions of chat.events as {1,2,…}; NULL while Kafka does not say: then nothing
+ * new can have come either. */
+static char *ends_now(struct app *app)
+{
+        uint16_t count = feed_partitions(app->feed, TOPIC_EVENTS);
+        int64_t *ends = xcalloc(count, sizeof(*ends));
+        struct buf text = BUF_EMPTY;
+        if (bus_highs(app->bus, "chat.events", count, ENDS_MS, ends) == 0) {
+                for (uint16_t i = 0; i < count; i++)
+                        buf_printf(&text, "%s%lld", i ? "," : "{", (long long)ends[i]);
+                buf_add_char(&text, '}');
+        }
+        free(ends);
+        return text.n ? buf_take(&text, NULL) : NULL;
+}
 
 static void get_conversations(void *arg, struct http_request *rq)
 {
@@ -167,11 +186,15 @@ static void get_conversations(void *arg, struct http_request *rq)
         struct identity id;
         if (!identify(app, rq, &id))
                 return;
-        struct chat_call *cc = chat_call_new(op_conversation_list, &id, SLICE_NONE);
-        struct slice after;
-        if (http_query_get(rq, "after", &after))
-                cc->title = slice_dup(after);
-        run_and_reply(app, rq, cc);
+        struct slice after = SLICE_NONE;
+        if (http_query_get(rq, "after", &after) && !event_conversation_id_valid(after)) {
+                refuse(rq, ERR_INVALID, "after is no conversation id");
+        } else {
+                struct chat_call *cc = chat_call_new(op_conversation_list, &id, SLICE_NONE);
+                cc->after_id = slice_dup(after);
+                cc->ends = ends_now(app);
+                run_and_reply(app, rq, cc);
+        }
         identity_done(&id);
 }
 

@@ -10,6 +10,8 @@
 
 #include <stdlib.h>
 
+#define BARRIER_MS 2000
+
 static void answer_sent(struct call *c, int64_t seq, int64_t created_ms)
 {
         char iso[CLOCK_ISO_TEXT];
@@ -29,14 +31,17 @@ static int64_t seq_of(const struct call *c, int64_t offset)
 static void message_passed(struct fanout_wait *w, int64_t original)
 {
         struct call *c = container_of(w, struct call, wait);
-        int64_t offset = original >= 0 ? original : c->send.offset;
+        if (original < 0) {
+                call_fail_outcome(c, BUS_UNKNOWN); /* the log was made anew meanwhile */
+                return;
+        }
         int64_t created = c->send.timestamp_ms > 0 ? c->send.timestamp_ms : clock_wall_ms();
-        const struct record *r =
-                fanout_newest(c->gw->fanout, TOPIC_EVENTS, slice_str(c->conversation_id));
-        for (; r && r->offset >= offset; r = fanout_prev(c->gw->fanout, r))
-                if (r->offset == offset)
+        const struct fanout *f = c->gw->fanout;
+        const struct record *r = fanout_newest(f, TOPIC_EVENTS, slice_str(c->conversation_id));
+        for (; r && r->offset >= original; r = fanout_prev(f, r))
+                if (r->offset == original)
                         created = r->timestamp_ms;
-        answer_sent(c, seq_of(c, offset), created);
+        answer_sent(c, seq_of(c, original), created);
 }
 
 static void message_produced(struct call *c, enum bus_outcome outcome)
@@ -64,16 +69,33 @@ static void produce_message(struct call *c)
 
 /* ---- a repeated send from before the dedupe window ---- */
 
+static const struct record *find_in_tail(const struct call *c, int64_t from_offset)
+{
+        const struct fanout *f = c->gw->fanout;
+        const struct record *r = fanout_newest(f, TOPIC_EVENTS, slice_str(c->conversation_id));
+        for (; r && r->offset >= from_offset; r = fanout_prev(f, r))
+                if (slice_is(record_id(r), c->message_id))
+                        return r;
+        return NULL;
+}
+
 static void looked_up(void *arg, int err, const struct feed_rows *rows)
 {
         struct call *c = arg;
         c->query = NULL;
-        if (err < 0)
+        if (err < 0) {
                 call_fail(c, ERR_UNAVAILABLE,
                         "whether this clientId was stored before cannot be read now");
-        else if (rows->rows == 1)
-                answer_sent(
-                        c, strtoll(rows->values[0], NULL, 10), strtoll(rows->values[1], NULL, 10));
+                return;
+        }
+        if (rows->rows > 0 && rows->columns == 2) {
+                const char *const *v = rows->values;
+                answer_sent(c, strtoll(v[0], NULL, 10), strtoll(v[1], NULL, 10));
+                return;
+        }
+        const struct record *r = find_in_tail(c, rows->ingested);
+        if (r)
+                answer_sent(c, seq_of(c, r->offset), r->timestamp_ms);
         else
                 produce_message(c);
 }
@@ -85,22 +107,12 @@ static bool before_window(const struct call *c)
                c->ask.sent_at_ms < clock_wall_ms() - window;
 }
 
-static void look_up_now(void *arg, int err)
+static void look_up(void *arg, int err)
 {
         struct call *c = arg;
         c->barrier = NULL;
         if (err < 0) {
                 call_fail(c, ERR_UNAVAILABLE, "the log's end cannot be read now");
-                return;
-        }
-        const struct record *r =
-                fanout_newest(c->gw->fanout, TOPIC_EVENTS, slice_str(c->conversation_id));
-        for (; r; r = fanout_prev(c->gw->fanout, r)) {
-                if (!slice_is(record_id(r), c->message_id))
-                        continue;
-                answer_sent(c,
-                        seq_of(c, r->flags & RECORD_DUPLICATE ? r->original_offset : r->offset),
-                        r->timestamp_ms);
                 return;
         }
         const char *params[] = {c->message_id};
@@ -112,7 +124,7 @@ static void send_authorized(struct call *c)
 {
         if (before_window(c))
                 c->barrier = feed_barrier(c->gw->feed, TOPIC_EVENTS, slice_str(c->conversation_id),
-                        2000, look_up_now, c);
+                        BARRIER_MS, look_up, c);
         else
                 produce_message(c);
 }
@@ -129,6 +141,9 @@ void op_send(struct call *c)
                 call_fail_event(c, &err);
                 return;
         }
+        /* As compact as the log wants it, however the client wrote it. */
+        buf_reset(&c->ask.data);
+        event_encode(&e, &c->ask.data);
         event_done(&e);
         call_authorize(c, send_authorized);
 }
@@ -166,7 +181,7 @@ static void read_produced(struct call *c, enum bus_outcome outcome)
                 call_fail_outcome(c, outcome);
 }
 
-static void read_authorized(struct call *c)
+static void produce_read(struct call *c)
 {
         struct event e = {.type = EVENT_RECEIPT_READ,
                 .conversation_id = c->conversation_id,
@@ -180,6 +195,43 @@ static void read_authorized(struct call *c)
         call_produce(c, "chat.receipts", EVENT_RECEIPT_READ, slice_str(id), buf_slice(&key),
                 read_produced);
         buf_done(&key);
+}
+
+static bool is_beyond_end(const struct call *c)
+{
+        return c->ask.seq >= session_position_seq(c->gw, slice_str(c->conversation_id));
+}
+
+/* The client may be ahead of this gateway, but not of the log. */
+static void end_known(void *arg, int err)
+{
+        struct call *c = arg;
+        c->barrier = NULL;
+        if (err < 0)
+                call_fail(c, ERR_UNAVAILABLE, "the log's end cannot be read now");
+        else if (is_beyond_end(c))
+                call_fail(c, ERR_INVALID, "seq is beyond the conversation's end");
+        else
+                produce_read(c);
+}
+
+/* Marks only ever rise. */
+static bool is_marked(const struct call *c)
+{
+        const struct room *r = room_get(c->gw, slice_str(c->conversation_id));
+        const struct member *m = r && r->followed ? map_get(&r->members, slice_str(c->user)) : NULL;
+        return m && m->read_seq >= c->ask.seq;
+}
+
+static void read_authorized(struct call *c)
+{
+        if (is_marked(c))
+                call_ok(c, SLICE_NONE);
+        else if (is_beyond_end(c))
+                c->barrier = feed_barrier(c->gw->feed, TOPIC_EVENTS, slice_str(c->conversation_id),
+                        BARRIER_MS, end_known, c);
+        else
+                produce_read(c);
 }
 
 void op_mark_read(struct call *c)

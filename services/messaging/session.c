@@ -3,6 +3,7 @@
 #include "messaging/args.h"
 #include "messaging/call.h"
 
+#include "auth/revocations.h"
 #include "base/clock.h"
 #include "base/hash.h"
 
@@ -52,7 +53,8 @@ int64_t session_position_seq(const struct gateway *gw, struct slice key)
         return (epoch << SEQ_EPOCH_SHIFT) + fanout_position(gw->fanout, TOPIC_EVENTS, p);
 }
 
-void session_adopt(struct session *s, struct slice user)
+/* Joins the user's own room and counts the session as the user's. */
+static void adopt(struct session *s, struct slice user)
 {
         s->user = user_get(s->gw, user);
         s->user->count++;
@@ -105,7 +107,7 @@ static int identify(struct session *s, struct slice payload, const struct sio_ha
                 why = AUTH_AUDIENCE;
                 r = -1;
         }
-        if (r == 0 && access_revoked(s->gw, slice_str(ret->sub), ret->issued_ms)) {
+        if (r == 0 && revocations_void(app->revocations, slice_str(ret->sub), ret->issued_ms)) {
                 identity_done(ret);
                 why = AUTH_REVOKED;
                 r = -1;
@@ -138,7 +140,7 @@ void session_connect(void *app, struct sio_socket *so, struct slice nsp, struct 
         subscriber_init(&s->sub, VARIANT_CURSOR);
         list_init(&s->in_user);
         list_init(&s->calls);
-        list_init(&s->deferred);
+        s->lanes = MAP_EMPTY;
         list_push_back(&gw->sessions, &s->in_gateway);
         shard_timer_init(&s->expiry, expired);
 
@@ -157,8 +159,7 @@ void session_connect(void *app, struct sio_socket *so, struct slice nsp, struct 
                 restore_start(
                         s, slice_str(id.sub), slice_str(pid), slice_str(offset ? offset : ""));
         } else {
-                session_adopt(s, slice_str(id.sub));
-                session_start_fresh(s, recovery);
+                session_begin(s, slice_str(id.sub), recovery);
         }
         free(pid);
         free(offset);
@@ -175,9 +176,35 @@ static void draw_text(char *to, size_t chars)
         to[chars] = '\0';
 }
 
-void session_start_fresh(struct session *s, bool recovery)
+/* A token may be taken back while a restore is under way. */
+static bool still_admitted(struct session *s, struct slice user)
+{
+        if (!revocations_void(s->gw->app->revocations, user, s->issued_ms))
+                return true;
+        metrics_add(s->gw->app->metrics, M_auth_failures, AUTH_REVOKED, 1);
+        refuse(session_socket(s), ERR_FORBIDDEN, auth_failure_text(AUTH_REVOKED));
+        return false;
+}
+
+bool session_take_over(struct session *s, struct slice user, const uint8_t hash[PID_HASH_BYTES],
+        const char *sid, int64_t gen, const char *owner)
+{
+        if (!still_admitted(s, user))
+                return false;
+        adopt(s, user);
+        s->log = session_log_new(s, hash, sid, gen, owner);
+        s->log->written_ms = gateway_now(s->gw);
+        s->sub.variant = VARIANT_CURSOR;
+        s->state = SESSION_LIVE;
+        return true;
+}
+
+void session_begin(struct session *s, struct slice user, bool recovery)
 {
         char sid[SID_TEXT], pid[PID_TEXT] = "", owner[OWNER_TEXT];
+        if (!still_admitted(s, user))
+                return;
+        adopt(s, user);
         draw_text(sid, SID_TEXT - 1);
         if (recovery) {
                 uint8_t hash[PID_HASH_BYTES];
@@ -204,16 +231,16 @@ void session_drop(struct session *s, enum sio_close_reason reason)
 
 static void leave_rooms(struct session *s)
 {
-        struct gateway *gw = s->gw;
-        /* Names first: leaving unlinks what is walked. */
-        while (!list_empty(&s->sub.rooms)) {
-                struct subscription *sn =
-                        list_entry(list_first(&s->sub.rooms), struct subscription, in_sub);
-                char *key = slice_dup(subscription_key(sn));
-                subscriber_leave(gw->fanout, sn);
-                room_unfollowed(gw, slice_str(key));
-                free(key);
+        struct buf keys = BUF_EMPTY;
+        list_for_each(it, &s->sub.rooms)
+        {
+                buf_add_slice(&keys, subscription_key(list_entry(it, struct subscription, in_sub)));
+                buf_add_char(&keys, '\0');
         }
+        subscriber_done(s->gw->fanout, &s->sub);
+        for (size_t at = 0; at < keys.n; at += strlen(keys.p + at) + 1)
+                room_unfollowed(s->gw, slice_str(keys.p + at));
+        buf_done(&keys);
 }
 
 void session_closed(void *app, struct sio_socket *so, enum sio_close_reason reason)
@@ -237,7 +264,6 @@ void session_closed(void *app, struct sio_socket *so, enum sio_close_reason reas
                 s->log = NULL;
         }
         leave_rooms(s);
-        subscriber_done(gw->fanout, &s->sub);
         user_leave(s);
         if (gw->sweep_at == &s->in_gateway)
                 gw->sweep_at = s->in_gateway.next;

@@ -51,8 +51,9 @@ struct session_log {
         int64_t written_ms; /* of the newest record sent; 0 = none yet */
         uint32_t in_flight; /* writes that the bus still holds */
         bool unrecoverable; /* the newest rooms are not in the log; the client was told */
-        struct shard_timer timer;
+        struct shard_timer timer, patience;
         struct list waiting; /* struct session_wait for the next write */
+        struct list writes;  /* struct session_write that the bus holds, oldest first */
 };
 
 struct restore;
@@ -64,17 +65,17 @@ struct session {
         struct session_log *log; /* owned; NULL without recovery */
         struct restore *restore; /* owned while under way */
         struct list in_user, in_gateway;
-        struct list calls;    /* struct call.in_session */
-        struct list deferred; /* struct deferred_event, in order */
+        struct list calls; /* struct call.in_session */
+        struct map lanes;  /* conversation id -> struct lane, see call.h */
         struct shard_timer expiry;
-        int64_t issued_ms; /* of the token; wall */
-        uint32_t deferred_count, call_count;
+        int64_t issued_ms;    /* of the token; wall */
+        uint32_t call_count;  /* with the events that wait for a lane */
+        size_t pending_bytes; /* their arguments */
         uint32_t room_count;
         uint32_t tokens; /* rate: events left in this second */
         int64_t tokens_ms;
         enum session_state state;
         bool admin; /* token has the scope admin */
-        bool running_deferred;
 };
 
 static inline struct sio_socket *session_socket(struct session *s)
@@ -90,14 +91,17 @@ void session_closed(void *app, struct sio_socket *so, enum sio_close_reason reas
 /* sio_ops.drained and .dropped: the outbox has room again; events were dropped at its bound. */
 void session_drained(void *app, struct sio_socket *so);
 void session_dropped(void *app, struct sio_socket *so, const struct msg *first);
-/* Joins the user's own room and counts the session as the user's; before the session is accepted. */
-void session_adopt(struct session *s, struct slice user);
 /* seq of the next record of a key's partition, as this shard has seen the log. */
 int64_t session_position_seq(const struct gateway *gw, struct slice key);
 /* Closes the transport; the client comes back by itself. */
 void session_drop(struct session *s, enum sio_close_reason reason);
-/* An ordinary new session: fresh sid and pid (unless recovery is off), attached at the log's present end. */
-void session_start_fresh(struct session *s, bool recovery);
+/* An ordinary new session: fresh sid and pid (unless recovery is off), attached at the log's present
+ * end. Or a refusal, if the token was taken back meanwhile. */
+void session_begin(struct session *s, struct slice user, bool recovery);
+/* The session that another stay had, whose rooms have been joined already: the caller accepts and
+ * attaches it. False after a refusal. */
+MUST_CHECK bool session_take_over(struct session *s, struct slice user,
+        const uint8_t hash[PID_HASH_BYTES], const char *sid, int64_t gen, const char *owner);
 /* Called for each session now and then: fresh cursors for the idle, fresh session records. */
 void session_refresh(struct session *s, int64_t now_ms);
 /* A tiny event whose only argument is the present cursor. */
@@ -120,7 +124,7 @@ void pid_hex(const uint8_t hash[PID_HASH_BYTES], char ret[PID_HEX_TEXT]);
 void session_record_seen(struct gateway *gw, const struct record *r);
 
 /* ---- restore.c ---- */
-/* The client came back with (pid, offset); ends in a restored session, or in session_start_fresh(). */
+/* The client came back with (pid, offset); ends in a restored session, or in session_begin(). */
 void restore_start(struct session *s, struct slice user, struct slice pid, struct slice offset);
 /* The socket went away meanwhile. */
 void restore_abandon(struct session *s);

@@ -10,6 +10,7 @@
 
 #include "messaging/call.h"
 
+#include "base/clock.h"
 #include "base/hash.h"
 #include "proto/digest.h"
 
@@ -17,11 +18,15 @@
 #include <stdlib.h>
 
 #define RECORD_INTERVAL_MS 20
+/* Who waits for a record that Kafka does not confirm goes on after this time, unrecoverable. */
+#define RECORD_PATIENCE_MS 2000
 
 struct session_write {
         struct bus_send send;
+        struct list in_log;      /* session_log.writes */
         struct session_log *log; /* kept alive by in_flight */
         struct list waiting;     /* struct session_wait */
+        int64_t sent_ms;
 };
 
 void pid_hash(struct slice pid, uint8_t ret[PID_HASH_BYTES])
@@ -61,6 +66,7 @@ static void log_free_if_idle(struct session_log *l)
 }
 
 static void due(struct shard *sh, struct shard_timer *t);
+static void out_of_patience(struct shard *sh, struct shard_timer *t);
 
 struct session_log *session_log_new(struct session *s, const uint8_t hash[PID_HASH_BYTES],
         const char *sid, int64_t gen, const char *owner)
@@ -72,30 +78,48 @@ struct session_log *session_log_new(struct session *s, const uint8_t hash[PID_HA
         snprintf(l->owner, sizeof(l->owner), "%s", owner);
         l->gen = gen;
         list_init(&l->waiting);
+        list_init(&l->writes);
         shard_timer_init(&l->timer, due);
+        shard_timer_init(&l->patience, out_of_patience);
         map_put(&s->gw->pids, log_key(l), s);
         return l;
 }
 
 /* ---- the record ---- */
 
-static void encode(const struct session *s, bool closed, struct buf *out)
+/* Where a muted room's right ended: who comes back with an older cursor still gets what came before,
+ * and who comes back with a newer one gets nothing. */
+static int64_t muted_at(const struct subscription *sn)
 {
-        const struct session_log *l = s->log;
-        struct buf rooms = BUF_EMPTY;
-        buf_add_char(&rooms, '[');
+        return sn->turn_count > 0 ? sn->turns[sn->turn_count - 1] : 0;
+}
+
+static void encode_rooms(const struct session *s, struct buf *out)
+{
+        buf_add_char(out, '[');
         list_for_each(it, &s->sub.rooms)
         {
                 struct subscription *sn = list_entry(it, struct subscription, in_sub);
                 struct slice key = subscription_key(sn);
-                if (closed)
-                        break;
-                if (rooms.n > 1)
-                        buf_add_char(&rooms, ',');
-                buf_printf(&rooms, "{\"id\":\"%.*s\",\"from\":%lld}", SLICE_ARG(key),
+                if (out->n > 1)
+                        buf_add_char(out, ',');
+                buf_printf(out, "{\"id\":\"%.*s\",\"from\":%lld", SLICE_ARG(key),
                         (long long)sn->from_seq);
+                if (sn->muted)
+                        buf_printf(out, ",\"until\":%lld", (long long)muted_at(sn));
+                buf_add_char(out, '}');
         }
-        buf_add_char(&rooms, ']');
+        buf_add_char(out, ']');
+}
+
+static void encode(const struct session *s, bool closed, struct buf *out)
+{
+        const struct session_log *l = s->log;
+        struct buf rooms = BUF_EMPTY;
+        if (closed)
+                buf_add_str(&rooms, "[]");
+        else
+                encode_rooms(s, &rooms);
         struct event e = {
                 .type = EVENT_SESSION,
                 .sid = (char *)(uintptr_t)l->sid,
@@ -114,7 +138,7 @@ static int send_record(struct session *s, bool closed, struct bus_send *send)
         struct gateway *gw = s->gw;
         char key[PID_HEX_TEXT], id[UUID_TEXT];
         pid_hex(s->log->pid_hash, key);
-        uuid_v7(0, id);
+        uuid_v7(clock_wall_ms(), id);
         struct buf value = BUF_EMPTY;
         encode(s, closed, &value);
         int r = gateway_produce(gw, "chat.sessions", EVENT_SESSION, slice_str(id), slice_str(key),
@@ -157,9 +181,11 @@ static void write_reported(struct bus_send *send)
         struct session_log *l = w->log;
         bool confirmed = send->outcome == BUS_OK;
         struct session *s = l->session;
-        if (s && confirmed)
+        bool newest = list_last(&l->writes) == &w->in_log;
+        list_remove(&w->in_log);
+        if (s && confirmed && newest)
                 tell_recoverable(s);
-        else if (s)
+        else if (s && !confirmed)
                 tell_unrecoverable(s);
         tell_waiting(&w->waiting, confirmed);
         free(w);
@@ -176,16 +202,48 @@ static void write_now(struct session *s)
         w->send.done = write_reported;
         list_init(&w->waiting);
         list_splice(&w->waiting, &l->waiting);
-        l->written_ms = gateway_now(s->gw);
+        l->written_ms = w->sent_ms = gateway_now(s->gw);
+        list_init(&w->in_log);
         l->in_flight++;
-        if (send_record(s, false, &w->send) == 0)
+        if (send_record(s, false, &w->send) == 0) {
+                list_push_back(&l->writes, &w->in_log);
+                if (!list_empty(&w->waiting) && l->patience.due_ms == 0)
+                        shard_timer_set(s->gw->shard, &l->patience, RECORD_PATIENCE_MS);
                 return;
+        }
         l->in_flight--;
         tell_unrecoverable(s);
         struct list waiting;
         list_init(&waiting);
         list_splice(&waiting, &w->waiting);
         free(w);
+        tell_waiting(&waiting, false);
+}
+
+/* Kafka is away or slow: joins and leaves do not wait for it, and the client knows that its rooms are
+ * not safe yet. */
+static void out_of_patience(struct shard *sh, struct shard_timer *t)
+{
+        struct session_log *l = container_of(t, struct session_log, patience);
+        int64_t oldest_ms = 0;
+        struct list waiting;
+        list_init(&waiting);
+        list_for_each(it, &l->writes)
+        {
+                struct session_write *w = list_entry(it, struct session_write, in_log);
+                if (list_empty(&w->waiting))
+                        continue;
+                if (shard_now_ms(sh) - w->sent_ms < RECORD_PATIENCE_MS) {
+                        oldest_ms = w->sent_ms;
+                        break;
+                }
+                list_splice(&waiting, &w->waiting);
+        }
+        if (oldest_ms)
+                shard_timer_set(sh, t, oldest_ms + RECORD_PATIENCE_MS - shard_now_ms(sh));
+        if (list_empty(&waiting))
+                return;
+        tell_unrecoverable(l->session);
         tell_waiting(&waiting, false);
 }
 
@@ -231,6 +289,7 @@ void session_log_release(struct session_log *l, bool closed)
         struct session *s = l->session;
         struct gateway *gw = s->gw;
         shard_timer_stop(gw->shard, &l->timer);
+        shard_timer_stop(gw->shard, &l->patience);
         if (map_get(&gw->pids, log_key(l)) == s)
                 map_remove(&gw->pids, log_key(l));
         /* What was never written nobody can restore. */

@@ -1,0 +1,197 @@
+/*
+ * A cursor grants nothing: where the replay of a room begins, the user must have had a right to it. What
+ * changes after that place is met on the way, and mutes or unmutes the subscription there.
+ *
+ * The last change before the place is looked for in the session's record (it says where a muted room's
+ * right ended), then in Postgres if the record came from there, then in the tail, which has
+ * every change since the record was written.
+ */
+#include "messaging/restore.h"
+
+#include "messaging/args.h"
+
+#include "messaging_sql.h"
+
+#include "base/hash.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* Brokers' clocks may differ by this much. */
+#define CLOCK_SLACK_MS 60000
+#define RIGHTS_SQL_COLUMNS 4
+
+static bool is_own_room(const struct restore *r, const char *id)
+{
+        return strncmp(id, "user:", 5) == 0 && strcmp(id + 5, r->user) == 0;
+}
+
+static int64_t start_of(const struct restore *r, uint16_t partition, int64_t from_seq)
+{
+        if (!r->has_cursor)
+                return from_seq;
+        int32_t slot = fanout_slot(r->gw->fanout, TOPIC_EVENTS, partition);
+        int64_t at = ((int64_t)r->cursor_epoch << SEQ_EPOCH_SHIFT) + r->vector[slot];
+        return at > from_seq ? at : from_seq;
+}
+
+static bool read_room(const struct restore *r, struct slice json, struct restored_room *ret)
+{
+        struct slice raw;
+        struct restored_room room = {.until_seq = -1};
+        if (!arg_field(json, "from", &raw) || !arg_int(raw, &room.from_seq))
+                return false;
+        if (arg_field(json, "until", &raw) && !arg_int(raw, &room.until_seq))
+                return false;
+        room.id = arg_field_text(json, "id");
+        /* Somebody else's own room is nothing to restore. */
+        if (!room.id ||
+                (!is_own_room(r, room.id) && !event_conversation_id_valid(slice_str(room.id)))) {
+                free(room.id);
+                return false;
+        }
+        room.partition = (uint16_t)partition_of(
+                slice_str(room.id), feed_partitions(r->gw->app->feed, TOPIC_EVENTS));
+        room.start_seq = start_of(r, room.partition, room.from_seq);
+        room.muted = room.until_seq >= 0 && room.until_seq < room.start_seq;
+        *ret = room;
+        return true;
+}
+
+static void read_rooms(struct restore *r)
+{
+        restore_rooms_done(r);
+        struct slice rest = slice_str(r->found.rooms_json), json;
+        size_t cap = 0;
+        while (arg_next(&rest, &json)) {
+                if (r->room_count == cap) {
+                        cap = cap ? cap * 2 : 8;
+                        r->rooms = xrealloc(r->rooms, cap * sizeof(*r->rooms));
+                }
+                if (read_room(r, json, &r->rooms[r->room_count]))
+                        r->room_count++;
+        }
+}
+
+void restore_rooms_done(struct restore *r)
+{
+        for (size_t i = 0; i < r->room_count; i++)
+                free(r->rooms[i].id);
+        free(r->rooms);
+        r->rooms = NULL;
+        r->room_count = 0;
+}
+
+/* ---- the tail ---- */
+
+static void judge_from_tail(const struct restore *r, struct restored_room *room)
+{
+        const struct fanout *f = r->gw->fanout;
+        int64_t oldest_ms = r->from_store ? 0 : r->found.written_ms - CLOCK_SLACK_MS;
+        const struct record *rec = fanout_newest(f, TOPIC_EVENTS, slice_str(room->id));
+        for (; rec && rec->offset >= room->known_from && rec->timestamp_ms >= oldest_ms;
+                rec = fanout_prev(f, rec)) {
+                bool removed = slice_is(record_type(rec), "tern.member.removed");
+                if (record_seq(rec) >= room->start_seq ||
+                        (!removed && !slice_is(record_type(rec), "tern.member.added")))
+                        continue;
+                char *user = arg_field_text(record_value(rec), "userId");
+                bool same = user && strcmp(user, r->user) == 0;
+                free(user);
+                if (!same)
+                        continue;
+                room->muted = removed;
+                return;
+        }
+}
+
+static void judge_all_from_tail(struct restore *r)
+{
+        for (size_t i = 0; i < r->room_count; i++)
+                if (!is_own_room(r, r->rooms[i].id))
+                        judge_from_tail(r, &r->rooms[i]);
+        restore_judged(r);
+}
+
+/* ---- Postgres ---- */
+
+static struct restored_room *room_named(struct restore *r, const char *id)
+{
+        for (size_t i = 0; i < r->room_count; i++)
+                if (strcmp(r->rooms[i].id, id) == 0)
+                        return &r->rooms[i];
+        return NULL;
+}
+
+/* The newest addition and the newest removal are known. If both came later than the place, the session's
+ * own record says more. */
+static void judge_from_row(struct restored_room *room, int64_t added_seq, int64_t removed_seq)
+{
+        if (added_seq >= room->start_seq && removed_seq >= room->start_seq)
+                return;
+        room->muted =
+                removed_seq < room->start_seq &&
+                (removed_seq > added_seq || (added_seq >= room->start_seq && removed_seq > 0));
+}
+
+/* False if the archive does not reach the tail: then there may be changes that nobody knows. */
+static bool take_row(struct restore *r, const char *const *v)
+{
+        struct restored_room *room = room_named(r, v[0]);
+        if (!room)
+                return true;
+        const struct fanout *f = r->gw->fanout;
+        room->known_from = v[3] ? strtoll(v[3], NULL, 10) : 0;
+        if (v[1])
+                judge_from_row(room, strtoll(v[1], NULL, 10), v[2] ? strtoll(v[2], NULL, 10) : 0);
+        return room->known_from >= fanout_tail_start(f, TOPIC_EVENTS, room->partition);
+}
+
+static void judge_from_store(void *arg, int err, const struct feed_rows *rows)
+{
+        struct restore *r = arg;
+        r->query = NULL;
+        bool good = err == 0 && (rows->rows == 0 || rows->columns == RIGHTS_SQL_COLUMNS);
+        for (size_t i = 0; good && i < rows->rows; i++)
+                good = take_row(r, rows->values + i * rows->columns);
+        if (good)
+                judge_all_from_tail(r);
+        else
+                restore_fail(r, RESUME_UNAVAILABLE);
+}
+
+/* Two arrays as text: the ids, which need no escapes, and their partitions. */
+static void ask_store(struct restore *r)
+{
+        struct buf ids = BUF_EMPTY, partitions = BUF_EMPTY;
+        buf_add_char(&ids, '{');
+        buf_add_char(&partitions, '{');
+        for (size_t i = 0; i < r->room_count; i++) {
+                const struct restored_room *room = &r->rooms[i];
+                if (is_own_room(r, room->id))
+                        continue;
+                const char *comma = ids.n > 1 ? "," : "";
+                buf_printf(&ids, "%s\"%s\"", comma, room->id);
+                buf_printf(&partitions, "%s%u", comma, room->partition);
+        }
+        buf_add_char(&ids, '}');
+        buf_add_char(&partitions, '}');
+        char epoch[16];
+        snprintf(epoch, sizeof(epoch), "%" PRIu32, fanout_epoch(r->gw->fanout, TOPIC_EVENTS));
+        const char *params[] = {r->user, buf_cstr(&ids), buf_cstr(&partitions), epoch};
+        r->query = feed_query(r->gw->feed, TOPIC_SESSIONS, slice_str(r->hex),
+                &messaging_sql[MESSAGING_SQL_RIGHTS], params, ARRAY_LEN(params), judge_from_store,
+                r);
+        buf_done(&ids);
+        buf_done(&partitions);
+}
+
+void restore_judge(struct restore *r)
+{
+        read_rooms(r);
+        if (r->from_store)
+                ask_store(r);
+        else
+                judge_all_from_tail(r);
+}
