@@ -2,7 +2,7 @@
 //
 // The processes are tied to this one, so that nothing stays behind however it ends. What dies meanwhile is started
 // again: killing a gateway to see the clients resume is part of trying Tern out.
-import { chmodSync, mkdtempSync, rmSync, statfsSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync, statfsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -13,6 +13,7 @@ import { Stack } from './stack.mjs';
 import { signToken } from './tokens.mjs';
 
 const ports = { messaging: [3006, 3007], notification: [3005, 3004] };
+const kafkaPort = 9092; // unless somebody else's Kafka is there
 const diskMin = 500e6; // Postgres' first files and its log of changes
 const restartsMax = 3; // of one process within a minute
 const day = 24 * 3600;
@@ -79,8 +80,24 @@ async function keepUp(stack, ended) {
   }
 }
 
+/** What a run that was killed could not remove: its folder, and the marks of its ports. Its processes died with it. */
+async function sweep() {
+  for (const name of readdirSync(tmpdir())) {
+    const pid = /^tern-quickstart-(\d+)-/.exec(name)?.[1];
+    if (!pid || existsSync(`/proc/${pid}`)) continue;
+    const dir = join(tmpdir(), name);
+    try {
+      await new Stack(dir).down();
+      rmSync(dir, { recursive: true, force: true });
+    } catch {
+      // Another user's.
+    }
+  }
+}
+
 async function main() {
-  const dir = mkdtempSync(join(tmpdir(), 'tern-quickstart-'));
+  await sweep();
+  const dir = mkdtempSync(join(tmpdir(), `tern-quickstart-${process.pid}-`));
   chmodSync(dir, 0o711); // the user that runs Postgres has to get through
   const stack = new Stack(dir);
   const ended = stack.abort;
@@ -89,6 +106,7 @@ async function main() {
   try {
     checkDisk(dir);
     await checkPorts();
+    if (!(await portFault(kafkaPort))) ports.kafka = [kafkaPort];
     console.log('starting ...');
     await stack.up({
       kafka: apache ? 'apache' : 'embedded',

@@ -181,7 +181,7 @@ export class Stack {
 
   /**
    * options: kafka ('embedded' | 'apache'), kafkaNodes, messaging, notification, writer (counts), set (settings for
-   * every program), auth (false: TERN_AUTH=off), ports ({messaging: [...], notification: [...]}: instead of free ones),
+   * every program), auth (false: TERN_AUTH=off), ports ({messaging, notification, kafka: [...]}: instead of free ones),
    * tied (the processes die with us). Fails with everything torn down again, also when `abort` is signalled.
    */
   async up(options) {
@@ -207,7 +207,7 @@ export class Stack {
     const next = () => ports.shift();
 
     const postgres = preparePostgres({ dir: this.dir, port: next(), log: this.log('postgres') });
-    const brokers = Array.from({ length: nodes }, () => ({ port: next(), controllerPort: next() }));
+    const brokers = Array.from({ length: nodes }, (_, i) => ({ port: options.ports?.kafka?.[i] ?? next(), controllerPort: next() }));
     const bootstrap = brokers.map((b) => `127.0.0.1:${b.port}`).join(',');
     const secret = newSecret();
     const secretFile = join(this.state, 'hs256.secret');
