@@ -312,7 +312,10 @@ void session_refresh(struct session *s, int64_t now_ms)
                 return;
         struct gateway *gw = s->gw;
         int64_t tail_ms = gw->app->feed_settings.tail_fill_ms;
-        if (now_ms - s->log->written_ms > tail_ms / REFRESH_PARTS || s->log->unrecoverable)
+        /* Every gateway's tail, a fresh one's too, reaches back by both; each record that is sent again lies in it
+         * until then. */
+        int64_t reach_ms = tail_ms + gw->app->feed_settings.dedupe_window_ms;
+        if (now_ms - s->log->written_ms > reach_ms / REFRESH_PARTS || s->log->unrecoverable)
                 session_log_write(s, NULL);
         if (s->sub.variant == VARIANT_CURSOR &&
                 subscriber_stale(gw->fanout, &s->sub, tail_ms, now_ms))
