@@ -3,16 +3,11 @@
  */
 #include "notification/stream.h"
 
-#include <stdlib.h>
-
-struct revocation {
-        int64_t before_ms; /* tokens issued before it are void */
-        uint32_t id_n;
-        char id[];
-};
+#include "auth/revocations.h"
 
 struct dropping {
         int64_t before_ms;
+        int reason; /* enum es_close_reason */
 };
 
 static void drop(void *arg, struct subscription *sn)
@@ -20,12 +15,12 @@ static void drop(void *arg, struct subscription *sn)
         const struct dropping *d = arg;
         struct stream *st = container_of(sn->sub, struct stream, sub);
         if (st->issued_ms < d->before_ms)
-                stream_close(st);
+                stream_close(st, d->reason);
 }
 
-static void drop_user(struct gateway *gw, const char *user, int64_t before_ms)
+static void drop_user(struct gateway *gw, const char *user, int64_t before_ms, int reason)
 {
-        struct dropping d = {before_ms};
+        struct dropping d = {before_ms, reason};
         fanout_room_each(gw->fanout, TOPIC_NOTIFICATIONS, slice_str(user), drop, &d);
 }
 
@@ -37,16 +32,8 @@ void access_record(struct gateway *gw, const struct record *r)
                     record_value(r), &e, &err) < 0)
                 return;
         if (e.type == EVENT_REVOKED && event_key_fits(&e, record_key(r))) {
-                struct revocation *v = map_get(&gw->revoked, slice_str(e.user_id));
-                if (!v) {
-                        size_t n = strlen(e.user_id);
-                        v = xcalloc(1, sizeof(*v) + n + 1);
-                        v->id_n = (uint32_t)n;
-                        memcpy(v->id, e.user_id, n);
-                        map_put(&gw->revoked, slice_of(v->id, n), v);
-                }
-                v->before_ms = e.before_ms;
-                drop_user(gw, e.user_id, e.before_ms);
+                revocations_set(gw->app->revocations, slice_str(e.user_id), e.before_ms);
+                drop_user(gw, e.user_id, e.before_ms, ES_CLOSE_TOKEN);
         }
         event_done(&e);
 }
@@ -59,21 +46,6 @@ void control_record(struct gateway *gw, const struct record *r)
                     record_value(r), &e, &err) < 0)
                 return;
         if (e.type == EVENT_KICK && event_key_fits(&e, record_key(r)))
-                drop_user(gw, e.user_id, INT64_MAX);
+                drop_user(gw, e.user_id, INT64_MAX, ES_CLOSE_KICK);
         event_done(&e);
-}
-
-bool access_revoked(const struct gateway *gw, struct slice user, int64_t issued_ms)
-{
-        const struct revocation *r = map_get(&gw->revoked, user);
-        return r && issued_ms < r->before_ms;
-}
-
-void access_done(struct gateway *gw)
-{
-        size_t it = 0;
-        struct revocation *r;
-        while ((r = map_next(&gw->revoked, &it)))
-                free(r);
-        map_done(&gw->revoked);
 }

@@ -33,11 +33,13 @@ struct app {
         struct store_settings store_settings;
         char instance[65];
         struct lifecycle lifecycle;
+        atomic_bool bus_closing; /* nothing is produced any more */
         struct log *log;
         struct metrics *metrics;
         struct bus *bus;
         struct store *store;
         struct auth *auth;
+        struct revocations *revocations; /* auth/revocations.h */
         struct feed *feed;
         struct http_server *http;
         struct es_server *es;

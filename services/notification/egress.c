@@ -116,10 +116,11 @@ static void on_record(void *app, const struct record *r)
 
 static void on_live(void *app, struct subscriber *sub, enum fanout_tier tier, int64_t took_ms)
 {
-        UNUSED(sub);
         struct gateway *gw = app;
         metrics_add(gw->app->metrics, M_catchups, (unsigned)tier, 1);
         metrics_observe(gw->app->metrics, M_catchup_time, (unsigned)tier, took_ms * 1000000);
+        /* A stream that began at a time has no place of its own before its first notification. */
+        stream_send_id(container_of(sub, struct stream, sub));
 }
 
 static void on_gap(

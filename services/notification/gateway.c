@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "wire/cursor.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -47,6 +48,8 @@ size_t gateway_sse_id(
 int gateway_produce(struct app *app, const char *topic, enum event_type type, struct slice id,
         struct slice key, struct slice value, struct bus_send *send)
 {
+        if (atomic_load(&app->bus_closing))
+                return -ENOBUFS;
         char iso[CLOCK_ISO_TEXT], source[96];
         clock_iso(clock_wall_ms(), iso);
         snprintf(source, sizeof(source), "tern-notification/%s", app->instance);
@@ -102,7 +105,6 @@ int gateway_new(struct app *app, unsigned index, struct shard *shard, struct gat
         gw->app = app;
         gw->index = index;
         gw->shard = shard;
-        gw->revoked = MAP_EMPTY;
         list_init(&gw->streams);
         list_init(&gw->asks);
         int r = feed_shard_new(app->feed, index, shard_mailbox(shard), &egress_ops, gw, &gw->feed);
@@ -117,6 +119,17 @@ int gateway_new(struct app *app, unsigned index, struct shard *shard, struct gat
         return 0;
 }
 
+void gateway_stop(struct gateway *gw)
+{
+        asks_expire(gw, INT64_MAX);
+}
+
+void gateway_drop_all(struct gateway *gw)
+{
+        list_for_each(it, &gw->streams)
+                stream_close(list_entry(it, struct stream, in_gateway), ES_CLOSE_TRANSPORT_ERROR);
+}
+
 struct gateway *gateway_free(struct gateway *gw)
 {
         if (!gw)
@@ -125,7 +138,6 @@ struct gateway *gateway_free(struct gateway *gw)
         asks_expire(gw, INT64_MAX);
         if (gw->current_ok)
                 event_done(&gw->current);
-        access_done(gw);
         feed_shard_free(gw->feed);
         free(gw);
         return NULL;

@@ -31,7 +31,6 @@ struct gateway {
         struct fanout *fanout;   /* feed's */
         struct list streams;     /* struct stream.in_gateway */
         struct list asks;        /* struct ask.in_gateway, oldest first */
-        struct map revoked;      /* user id -> struct revocation */
         struct event current;    /* the record that is being handed out, parsed once */
         bool current_ok;
         const struct record *current_of; /* only compared, never followed */
@@ -42,6 +41,10 @@ struct gateway {
 
 MUST_CHECK int gateway_new(
         struct app *app, unsigned index, struct shard *shard, struct gateway **ret);
+/* The bus will be gone: what still runs is answered. On the shard's thread, as the next. */
+void gateway_stop(struct gateway *gw);
+/* This process stood still for long: every client comes back by itself. */
+void gateway_drop_all(struct gateway *gw);
 struct gateway *gateway_free(struct gateway *gw);
 static inline int64_t gateway_now(const struct gateway *gw)
 {
@@ -70,8 +73,6 @@ extern const struct fanout_ops egress_ops; /* egress.c */
 /* ---- access.c ---- */
 void access_record(struct gateway *gw, const struct record *r);
 void control_record(struct gateway *gw, const struct record *r);
-bool access_revoked(const struct gateway *gw, struct slice user, int64_t issued_ms);
-void access_done(struct gateway *gw);
 
 /* ---- routes.c ---- */
 void routes_add(struct app *app);

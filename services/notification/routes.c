@@ -5,6 +5,7 @@
 #include "notification/publish.h"
 #include "notification/stream.h"
 
+#include "auth/revocations.h"
 #include "base/clock.h"
 #include "base/jsonscan.h"
 
@@ -52,6 +53,11 @@ static bool identify(struct app *app, struct http_request *rq, bool stream, stru
         if (r == 0 && ret->stream_only && !stream) {
                 identity_done(ret);
                 why = AUTH_AUDIENCE;
+                r = -EACCES;
+        }
+        if (r == 0 && revocations_void(app->revocations, slice_str(ret->sub), ret->issued_ms)) {
+                identity_done(ret);
+                why = AUTH_REVOKED;
                 r = -EACCES;
         }
         if (r == 0)
@@ -111,8 +117,7 @@ static bool choose_start(struct http_request *rq, struct stream *st)
         if (!text.n && !http_query_get(rq, "lastEventId", &text))
                 http_query_get(rq, "last_event_id", &text);
         if (text.n) {
-                /* Not one of ours: begin now. */
-                (void)stream_set_cursor(st, text);
+                stream_set_cursor(st, text);
                 return true;
         }
         if (!http_query_get(rq, "since", &text))
@@ -182,19 +187,13 @@ static void get_stream(void *arg, struct http_request *rq)
 
 static bool body_object(struct http_request *rq, bool may_be_empty, struct slice *ret)
 {
-        int r = http_body(rq, BODY_MAX_BYTES, ret);
-        if (r == 0 && ret->n == 0 && may_be_empty)
+        if (!http_body_or_reply(rq, BODY_MAX_BYTES, ret))
+                return false;
+        if (ret->n == 0 && may_be_empty)
                 return true;
-        if (r == 0 && event_json_valid(*ret, 32) && json_is_object(json_first(*ret)))
+        if (event_json_valid(*ret, 32) && json_is_object(json_first(*ret)))
                 return true;
-        if (r == -EMSGSIZE)
-                http_reply_error(rq, 413, "invalid", "the body is over 1000000 bytes");
-        else if (r == -EBUSY)
-                refuse(rq, ERR_BUSY, "too many request bodies at once");
-        else if (r == -ETIMEDOUT)
-                http_reply_error(rq, 408, "invalid", "the body did not come in time");
-        else
-                refuse(rq, ERR_INVALID, "the body is not a JSON object");
+        refuse(rq, ERR_INVALID, "the body is not a JSON object");
         return false;
 }
 

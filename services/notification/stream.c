@@ -2,6 +2,7 @@
 
 #include "notification_sql.h"
 
+#include "auth/revocations.h"
 #include "base/clock.h"
 #include "wire/cursor.h"
 
@@ -31,12 +32,12 @@ struct stream *stream_free(struct stream *st)
         return NULL;
 }
 
-bool stream_set_cursor(struct stream *st, struct slice text)
+void stream_set_cursor(struct stream *st, struct slice text)
 {
-        if (cursor_sse_parse(text, st->epoch, st->offset) < 0)
-                return false;
-        st->start = START_CURSOR;
-        return true;
+        if (cursor_sse_parse(text, st->epoch, st->offset) == 0)
+                st->start = START_CURSOR;
+        else
+                st->unknown_cursor = true;
 }
 
 static void send_event(struct stream *st, struct slice event, struct slice id, struct slice data)
@@ -55,8 +56,7 @@ void stream_gap(struct stream *st, const char *topic, int64_t from_seq, int64_t 
         send_event(st, SLICE_LIT("gap"), SLICE_NONE, slice_of(data, (size_t)n));
 }
 
-/* An id without data, so that a client that hears nothing keeps a fresh place in the log. */
-static void send_id(struct stream *st)
+void stream_send_id(struct stream *st)
 {
         struct slice raw = subscriber_cursor(st->gw->fanout, &st->sub, gateway_now(st->gw));
         if (raw.n == 0)
@@ -70,10 +70,10 @@ static void send_id(struct stream *st)
         msg_unref(m);
 }
 
-void stream_close(struct stream *st)
+void stream_close(struct stream *st, int reason)
 {
         if (st->es)
-                es_close(st->es, 0);
+                es_close(st->es, reason);
 }
 
 /* ---- the token's end ---- */
@@ -83,7 +83,7 @@ static void expiring(struct shard *sh, struct shard_timer *t)
         struct stream *st = container_of(t, struct stream, expiry);
         int64_t left = st->expires_ms - clock_wall_ms();
         if (st->warned || left <= 0) {
-                stream_close(st);
+                stream_close(st, ES_CLOSE_TOKEN);
                 return;
         }
         st->warned = true;
@@ -118,78 +118,91 @@ static void follow(struct stream *st)
         }
 }
 
+/* The next seq of a partition. */
+static int64_t here(const struct stream *st, uint16_t topic, uint16_t partition)
+{
+        const struct fanout *f = st->gw->fanout;
+        return ((int64_t)fanout_epoch(f, topic) << SEQ_EPOCH_SHIFT) +
+               fanout_position(f, topic, partition);
+}
+
 static void attach_now(struct stream *st)
 {
         subscriber_attach_now(st->gw->fanout, &st->sub);
-        send_id(st);
+        stream_send_id(st);
 }
 
-static void attach_at(struct stream *st, const uint32_t epoch[2], const int64_t offset[2])
+/* seq: of the user's partition of notifications, and of broadcasts. */
+static void attach_at(struct stream *st, const int64_t seq[2])
 {
         struct fanout *f = st->gw->fanout;
+        uint16_t count = feed_partitions(st->gw->app->feed, TOPIC_NOTIFICATIONS);
         int64_t seqs[FANOUT_SLOTS_MAX];
         /* Slots that the stream does not touch begin at the present end. */
-        for (uint16_t p = 0; p < feed_partitions(st->gw->app->feed, TOPIC_NOTIFICATIONS); p++)
-                seqs[fanout_slot(f, TOPIC_NOTIFICATIONS, p)] =
-                        ((int64_t)fanout_epoch(f, TOPIC_NOTIFICATIONS) << SEQ_EPOCH_SHIFT) +
-                        fanout_position(f, TOPIC_NOTIFICATIONS, p);
-        seqs[fanout_slot(f, TOPIC_NOTIFICATIONS, st->sub.variant)] =
-                ((int64_t)epoch[0] << SEQ_EPOCH_SHIFT) + offset[0];
-        seqs[fanout_slot(f, TOPIC_BROADCASTS, 0)] =
-                ((int64_t)epoch[1] << SEQ_EPOCH_SHIFT) + offset[1];
+        for (uint16_t p = 0; p < count; p++)
+                seqs[fanout_slot(f, TOPIC_NOTIFICATIONS, p)] = here(st, TOPIC_NOTIFICATIONS, p);
+        seqs[fanout_slot(f, TOPIC_NOTIFICATIONS, st->sub.variant)] = seq[0];
+        seqs[fanout_slot(f, TOPIC_BROADCASTS, 0)] = seq[1];
         subscriber_attach_seqs(f, &st->sub, seqs, gateway_now(st->gw));
 }
 
 /* ---- ?since= ---- */
 
-/* First offset of the key's tail records at or after the time; the position if there is none. */
+/* First seq of the tail's records of a room at or after the time; not above at_most. */
 static int64_t since_in_tail(
-        const struct stream *st, uint16_t topic, uint16_t partition, struct slice key)
+        const struct stream *st, uint16_t topic, struct slice key, int64_t at_most)
 {
         const struct fanout *f = st->gw->fanout;
-        int64_t offset = fanout_position(f, topic, partition);
-        for (const struct record *r = fanout_newest(f, topic, key);
-                r && r->timestamp_ms >= st->since_ms; r = fanout_prev(f, r))
-                offset = r->offset;
-        return offset;
+        int64_t seq = at_most;
+        const struct record *r = fanout_newest(f, topic, key);
+        for (; r && r->timestamp_ms >= st->since_ms; r = fanout_prev(f, r))
+                seq = record_seq(r) < seq ? record_seq(r) : seq;
+        return seq;
 }
 
+static void since_in_tails(struct stream *st, int64_t seq[2])
+{
+        seq[0] = here(st, TOPIC_NOTIFICATIONS, st->sub.variant);
+        seq[1] = here(st, TOPIC_BROADCASTS, 0);
+        list_for_each(it, &st->sub.rooms)
+        {
+                const struct subscription *sn = list_entry(it, struct subscription, in_sub);
+                uint16_t topic = subscription_topic(sn);
+                int64_t *first = &seq[topic == TOPIC_BROADCASTS];
+                *first = since_in_tail(st, topic, subscription_key(sn), *first);
+        }
+}
+
+/* The archive knows the older ones; what it does not know yet has to be in the tail. */
 static void since_found(void *arg, int err, const struct feed_rows *rows)
 {
         struct stream *st = arg;
-        struct fanout *f = st->gw->fanout;
         st->query = NULL;
-        if (err < 0) {
-                stream_gap(st, "notifications", 0, 0);
-                attach_now(st);
-                return;
+        int64_t seq[2];
+        since_in_tails(st, seq);
+        bool whole = err == 0 && rows->rows == 1 && rows->columns == 3;
+        for (size_t i = 0; whole && i < 2; i++) {
+                const char *text = rows->values[i];
+                int64_t stored = text ? strtoll(text, NULL, 10) : seq[i];
+                seq[i] = stored < seq[i] ? stored : seq[i];
         }
-        int64_t offset[2] = {
-                since_in_tail(st, TOPIC_NOTIFICATIONS, st->sub.variant, slice_str(st->user)),
-                since_in_tail(st, TOPIC_BROADCASTS, 0, SLICE_LIT("all")),
-        };
-        for (size_t i = 0; i < 2 && rows->rows == 1 && rows->columns == 2; i++) {
-                const char *seq = rows->values[i];
-                int64_t at =
-                        seq ? strtoll(seq, NULL, 10) & ((1LL << SEQ_EPOCH_SHIFT) - 1) : INT64_MAX;
-                uint16_t topic = i == 0 ? TOPIC_NOTIFICATIONS : TOPIC_BROADCASTS;
-                bool this_epoch =
-                        seq && strtoll(seq, NULL, 10) >> SEQ_EPOCH_SHIFT == fanout_epoch(f, topic);
-                if (this_epoch && at < offset[i])
-                        offset[i] = at;
-        }
-        const uint32_t epoch[2] = {
-                fanout_epoch(f, TOPIC_NOTIFICATIONS), fanout_epoch(f, TOPIC_BROADCASTS)};
-        attach_at(st, epoch, offset);
+        int64_t ingested = whole && rows->values[2] ? strtoll(rows->values[2], NULL, 10) : 0;
+        if (!whole)
+                stream_gap(st, "notifications", 0, seq[0]);
+        if (ingested < fanout_tail_start(st->gw->fanout, TOPIC_BROADCASTS, 0))
+                stream_gap(st, "broadcasts", 0, seq[1]);
+        attach_at(st, seq);
 }
 
 static void find_since(struct stream *st)
 {
-        char since[24];
+        char since[24], epoch[16];
         snprintf(since, sizeof(since), "%lld", (long long)st->since_ms);
-        const char *params[] = {st->user, since};
+        snprintf(epoch, sizeof(epoch), "%u", fanout_epoch(st->gw->fanout, TOPIC_BROADCASTS));
+        const char *params[] = {st->user, since, epoch};
         st->query = feed_query(st->gw->feed, TOPIC_NOTIFICATIONS, slice_str(st->user),
-                &notification_sql[NOTIFICATION_SQL_SINCE], params, 2, since_found, st);
+                &notification_sql[NOTIFICATION_SQL_SINCE], params, ARRAY_LEN(params), since_found,
+                st);
 }
 
 /* ---- es_ops ---- */
@@ -202,17 +215,24 @@ static void on_opened(void *app, struct es_stream *es, void *user)
         list_push_back(&gw->streams, &st->in_gateway);
         subscriber_init(&st->sub, (uint8_t)gateway_partition_of(gw->app, slice_str(st->user)));
         arm_expiry(st);
-        if (access_revoked(gw, slice_str(st->user), st->issued_ms)) {
-                stream_close(st);
+        if (revocations_void(gw->app->revocations, slice_str(st->user), st->issued_ms)) {
+                stream_close(st, ES_CLOSE_TOKEN);
                 return;
         }
         follow(st);
-        if (st->start == START_CURSOR)
-                attach_at(st, st->epoch, st->offset);
-        else if (st->start == START_SINCE)
+        if (st->unknown_cursor)
+                stream_gap(st, "notifications", 0, 0);
+        if (st->start == START_CURSOR) {
+                const int64_t seq[2] = {
+                        ((int64_t)st->epoch[0] << SEQ_EPOCH_SHIFT) + st->offset[0],
+                        ((int64_t)st->epoch[1] << SEQ_EPOCH_SHIFT) + st->offset[1],
+                };
+                attach_at(st, seq);
+        } else if (st->start == START_SINCE) {
                 find_since(st);
-        else
+        } else {
                 attach_now(st);
+        }
 }
 
 static void on_closed(void *app, struct es_stream *es, void *user, int reason)
@@ -264,5 +284,5 @@ void stream_refresh(struct stream *st, int64_t now_ms)
 {
         if (subscriber_stale(
                     st->gw->fanout, &st->sub, st->gw->app->feed_settings.tail_fill_ms, now_ms))
-                send_id(st);
+                stream_send_id(st);
 }

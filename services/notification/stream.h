@@ -11,7 +11,7 @@
 
 #include "realtime/eventstream_server.h"
 
-/* Where the client wants to begin. */
+/* Where the client wants to begin. Of START_SINCE the query finds the place. */
 enum stream_start { START_NOW, START_CURSOR, START_SINCE };
 
 struct stream {
@@ -23,6 +23,7 @@ struct stream {
         struct feed_query *query; /* of START_SINCE */
         char *user;               /* owned */
         char *topics;             /* owned: comma-separated names, "" none */
+        bool unknown_cursor;      /* what the client showed is not ours: it is told of a gap */
         enum stream_start start;
         uint32_t epoch[2]; /* of START_CURSOR: notifications, broadcasts */
         int64_t offset[2];
@@ -33,13 +34,16 @@ struct stream {
 
 struct stream *stream_new(struct gateway *gw, struct slice user, struct slice topics);
 struct stream *stream_free(struct stream *st);
-/* Reads "1.e.o.e.o"; false if it is no cursor of ours (then the stream begins now, with a gap event). */
-bool stream_set_cursor(struct stream *st, struct slice text);
+/* Reads "1.e.o.e.o". If it is no cursor of ours the stream begins now, with a gap event. */
+void stream_set_cursor(struct stream *st, struct slice text);
 
 extern const struct es_ops stream_ops;
+/* An id without data, so that a client that hears nothing keeps a fresh place in the log. */
+void stream_send_id(struct stream *st);
 /* Called now and then: a fresh id for the idle. */
 void stream_refresh(struct stream *st, int64_t now_ms);
-void stream_close(struct stream *st);
+/* reason: enum es_close_reason */
+void stream_close(struct stream *st, int reason);
 /* {"fromSeq":…} as a named event. */
 void stream_gap(struct stream *st, const char *topic, int64_t from_seq, int64_t to_seq);
 
