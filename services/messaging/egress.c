@@ -77,7 +77,13 @@ static const char *client_event_name(const struct event *e)
                 [EVENT_MEMBER_ADDED] = "member_added",
                 [EVENT_MEMBER_REMOVED] = "member_removed",
         };
-        return e->type == EVENT_EMIT ? e->event_name : names[e->type];
+        if (e->type == EVENT_EMIT)
+                return e->event_name;
+        /* Who enters an open conversation is told to nobody: a crowd that joins a room of n would be
+         * n times n messages. Who was added by somebody is. */
+        if (e->type == EVENT_MEMBER_ADDED && !e->sender_id)
+                return NULL;
+        return names[e->type];
 }
 
 static struct msg *on_frame(
