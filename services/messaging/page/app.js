@@ -111,7 +111,6 @@ async function main() {
   show($("name-row"), !here.auth);
   $("token").required = here.auth;
   $("name").required = !here.auth;
-  (here.auth ? $("token") : $("name")).focus();
   $("token").addEventListener("input", () => $("token").setCustomValidity(""));
   $("name").value = params.get("name") || sessionStorage.getItem("name") || "";
   if (params.get("room")) $("first").value = params.get("room");
@@ -119,6 +118,8 @@ async function main() {
     event.preventDefault();
     enter(here, new FormData($("enter")));
   });
+  show($("enter"), true);
+  (here.auth ? $("token") : $("name")).focus();
 }
 
 main().catch((error) => toast("The gateway does not answer", String(error)));
