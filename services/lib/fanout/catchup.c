@@ -9,8 +9,9 @@
 
 enum handed {
         HANDED,
-        PASSED,  /* nothing to show, or not this client's to see */
-        STOPPED, /* the client takes no more now, or is not being served any more */
+        PASSED,    /* nothing to show, or not this client's to see */
+        DISTURBED, /* somebody left a room in a callback: what was found so far may be gone */
+        STOPPED,   /* the client takes no more now, or is not being served any more */
 };
 
 static void advance(struct subscriber *s, int32_t slot, int64_t next_seq)
@@ -51,10 +52,10 @@ static enum handed hand(struct fanout *f, struct subscriber *s, struct subscript
         if (f->ops.room_record)
                 f->ops.room_record(f->app, r, true);
         if (!still_served(f, s) || f->leaves != leaves)
-                return STOPPED;
+                return still_served(f, s) ? DISTURBED : STOPPED;
         enum fanout_verdict v = f->ops.verdict ? f->ops.verdict(f->app, sn, r) : FANOUT_DELIVER;
         if (!still_served(f, s) || f->leaves != leaves)
-                return STOPPED;
+                return still_served(f, s) ? DISTURBED : STOPPED;
         struct msg *m = NULL;
         if (v != FANOUT_SKIP && (!sn->muted || v == FANOUT_DELIVER_AND_UNMUTE))
                 m = frame_for(f, s, r, seq);
@@ -360,16 +361,16 @@ void fanout_read_page(struct fanout *f, struct attach_read *rd, const struct rec
                 struct subscription *sn = wanted_by(f, s, rd, records[i]);
                 h = sn ? hand(f, s, sn, records[i]) : PASSED;
                 handed += h == HANDED;
-                if (h == STOPPED)
+                if (h == STOPPED || h == DISTURBED)
                         break;
         }
         if (s && still_served(f, s)) {
-                bool all = h != STOPPED;
+                bool all = h == HANDED || h == PASSED;
                 adapt_page(s, handed, all);
                 CHECK(!all || next_seq > rd->from_seq);
                 if (all)
                         advance(s, rd->slot, next_seq < rd->until_seq ? next_seq : rd->until_seq);
-                if (all || s->drained_early)
+                if (h != STOPPED || s->drained_early)
                         subscriber_make_runnable(f, s);
         }
         f->current = outer == s ? f->current : outer;
