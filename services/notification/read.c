@@ -6,6 +6,7 @@
 #include "notification_sql.h"
 
 #include "base/clock.h"
+#include "base/jsonscan.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -13,7 +14,7 @@
 
 #define BARRIER_MS 2000
 
-/* What the tail says of the user's notifications, oldest first. */
+/* What the tail says of the user's notifications, oldest first, and which of them it says are read. */
 struct tail_event {
         struct event e;
         int64_t seq, time_ms;
@@ -21,25 +22,39 @@ struct tail_event {
 struct tail_view {
         struct tail_event *at; /* owned */
         size_t count;
+        struct map marks;     /* notification id -> the newest struct tail_event that marks it */
+        int64_t read_all_seq; /* everything up to it is read; -1 = nothing */
 };
+
+static const struct record *newest_of(const struct ask *a)
+{
+        return fanout_newest(a->gw->fanout, TOPIC_NOTIFICATIONS, slice_str(a->user));
+}
+
+static void note_mark(struct tail_view *v, struct tail_event *t)
+{
+        if (t->e.type == EVENT_NOTIFICATION_READ)
+                map_put(&v->marks, slice_str(t->e.notification_id), t);
+        else if (t->e.type == EVENT_NOTIFICATION_READ_ALL && t->e.seq > v->read_all_seq)
+                v->read_all_seq = t->e.seq;
+}
 
 static struct tail_view tail_of(const struct ask *a, int64_t from_offset)
 {
         const struct fanout *f = a->gw->fanout;
-        struct tail_view v = {0};
+        struct tail_view v = {.marks = MAP_EMPTY, .read_all_seq = -1};
         size_t most = 0;
-        for (const struct record *r = fanout_newest(f, TOPIC_NOTIFICATIONS, slice_str(a->user));
-                r && r->offset >= from_offset; r = fanout_prev(f, r))
+        for (const struct record *r = newest_of(a); r && r->offset >= from_offset;
+                r = fanout_prev(f, r))
                 most++;
-        v.at = xcalloc(most, sizeof(*v.at));
+        v.at = xcalloc(most + 1, sizeof(*v.at));
         size_t at = most;
-        for (const struct record *r = fanout_newest(f, TOPIC_NOTIFICATIONS, slice_str(a->user));
-                r && r->offset >= from_offset; r = fanout_prev(f, r)) {
+        for (const struct record *r = newest_of(a); r && r->offset >= from_offset;
+                r = fanout_prev(f, r)) {
                 struct event_error err;
                 struct tail_event *t = &v.at[at - 1];
-                if (r->flags & (RECORD_DUPLICATE | RECORD_FOREIGN) ||
-                        event_parse(SLICE_LIT("notifications"), record_type(r), record_id(r),
-                                record_key(r), record_value(r), &t->e, &err) < 0)
+                if (event_parse(SLICE_LIT("notifications"), record_type(r), record_id(r),
+                            record_key(r), record_value(r), &t->e, &err) < 0)
                         continue;
                 t->seq = record_seq(r);
                 t->time_ms = r->timestamp_ms;
@@ -47,27 +62,24 @@ static struct tail_view tail_of(const struct ask *a, int64_t from_offset)
         }
         v.count = most - at;
         memmove(v.at, v.at + at, v.count * sizeof(*v.at));
+        for (size_t i = 0; i < v.count; i++)
+                note_mark(&v, &v.at[i]);
         return v;
 }
 
 static void tail_done(struct tail_view *v)
 {
+        map_done(&v->marks);
         for (size_t i = 0; i < v->count; i++)
                 event_done(&v->at[i].e);
         free(v->at);
 }
 
-/* Whether something after index says that the notification is read. */
-static bool read_later(const struct tail_view *v, size_t from, const char *id, int64_t seq)
+/* Whether the tail says that a notification is read which stood at seq. */
+static bool is_marked(const struct tail_view *v, const char *id, int64_t seq)
 {
-        for (size_t i = from; i < v->count; i++) {
-                const struct event *e = &v->at[i].e;
-                if (e->type == EVENT_NOTIFICATION_READ && strcmp(e->notification_id, id) == 0)
-                        return true;
-                if (e->type == EVENT_NOTIFICATION_READ_ALL && seq <= e->seq)
-                        return true;
-        }
-        return false;
+        const struct tail_event *mark = map_get(&v->marks, slice_str(id));
+        return seq <= v->read_all_seq || (mark && mark->seq > seq);
 }
 
 /* ---- after the barrier: a query whose rows the tail is laid over ---- */
@@ -85,6 +97,12 @@ struct page {
         int64_t last_seq;
         bool more;
 };
+
+/* Marks in the tail may turn unread rows into read ones: some more than the page. */
+static size_t rows_asked(const struct ask *a)
+{
+        return (size_t)a->limit * 2 + 1;
+}
 
 static void add_entry(struct ask *a, struct page *p, const struct event *e, int64_t seq,
         int64_t created_ms, bool read)
@@ -115,16 +133,31 @@ static void add_row(struct ask *a, struct page *p, const struct tail_view *v, co
                 .body = (char *)(uintptr_t)c[4],
                 .data_json = (char *)(uintptr_t)c[5],
         };
-        bool read = (c[7] && c[7][0] == 't') || read_later(v, 0, c[0], seq);
+        bool read = (c[7] && c[7][0] == 't') || is_marked(v, c[0], seq);
         add_entry(a, p, &e, seq, strtoll(c[6], NULL, 10), read);
 }
 
-static bool in_rows(const struct feed_rows *rows, const char *id)
+/* Newest first: what the tail has, then what Postgres has. */
+static void fill_page(
+        struct ask *a, struct page *p, const struct tail_view *v, const struct feed_rows *rows)
 {
+        struct map stored = MAP_EMPTY;
         for (size_t i = 0; i < rows->rows; i++)
-                if (strcmp(rows->values[i * rows->columns], id) == 0)
-                        return true;
-        return false;
+                map_put(&stored, slice_str(rows->values[i * rows->columns]), a);
+        for (size_t i = v->count; i-- > 0;) {
+                const struct tail_event *t = &v->at[i];
+                if (t->e.type == EVENT_NOTIFICATION_CREATED &&
+                        !map_get(&stored, slice_str(t->e.id)))
+                        add_entry(a, p, &t->e, t->seq, t->time_ms, is_marked(v, t->e.id, t->seq));
+        }
+        for (size_t i = 0; i < rows->rows; i++)
+                add_row(a, p, v, rows->values + i * rows->columns);
+        map_done(&stored);
+        /* Marks in the tail may have emptied the page: there may be more below the rows all the same. */
+        if (!p->more && rows->rows == rows_asked(a)) {
+                p->more = true;
+                p->last_seq = strtoll(rows->values[(rows->rows - 1) * rows->columns + 1], NULL, 10);
+        }
 }
 
 static void listed(void *arg, int err, const struct feed_rows *rows)
@@ -137,14 +170,7 @@ static void listed(void *arg, int err, const struct feed_rows *rows)
         }
         struct tail_view v = tail_of(a, rows->ingested);
         struct page p = {0};
-        for (size_t i = v.count; i-- > 0;) {
-                const struct tail_event *t = &v.at[i];
-                if (t->e.type == EVENT_NOTIFICATION_CREATED && !in_rows(rows, t->e.id))
-                        add_entry(a, &p, &t->e, t->seq, t->time_ms,
-                                read_later(&v, i + 1, t->e.id, t->seq));
-        }
-        for (size_t i = 0; i < rows->rows; i++)
-                add_row(a, &p, &v, rows->values + i * rows->columns);
+        fill_page(a, &p, &v, rows);
         tail_done(&v);
         char cursor[SSE_ID_TEXT];
         size_t n = gateway_sse_id(a->gw, gateway_partition_of(a->gw->app, slice_str(a->user)),
@@ -171,10 +197,9 @@ static void start_list_query(void *arg, int err)
                 unavailable(a);
                 return;
         }
-        /* Marks in the tail may turn unread rows into read ones: ask for some more than the page. */
         char before[24], most[16];
         snprintf(before, sizeof(before), "%" PRId64, a->before);
-        snprintf(most, sizeof(most), "%u", a->limit * 2 + 1);
+        snprintf(most, sizeof(most), "%zu", rows_asked(a));
         const char *params[] = {a->user, before, most, a->unread_only ? "true" : "false"};
         a->query = feed_query(a->gw->feed, TOPIC_NOTIFICATIONS, slice_str(a->user),
                 &notification_sql[NOTIFICATION_SQL_LIST], params, 4, listed, a);
@@ -194,20 +219,15 @@ static void counted(void *arg, int err, const struct feed_rows *rows)
 {
         struct ask *a = arg;
         a->query = NULL;
-        if (err < 0) {
+        if (err < 0 || rows->rows != 1 || rows->columns != 1) {
                 unavailable(a);
                 return;
         }
+        int64_t count = strtoll(rows->values[0], NULL, 10);
         struct tail_view v = tail_of(a, rows->ingested);
-        int64_t count = 0;
-        for (size_t i = 0; i < rows->rows; i++) {
-                const char *const *c = rows->values + i * rows->columns;
-                count += !read_later(&v, 0, c[0], strtoll(c[1], NULL, 10));
-        }
         for (size_t i = 0; i < v.count; i++) {
                 const struct tail_event *t = &v.at[i];
-                if (t->e.type == EVENT_NOTIFICATION_CREATED && !in_rows(rows, t->e.id))
-                        count += !read_later(&v, i + 1, t->e.id, t->seq);
+                count += t->e.type == EVENT_NOTIFICATION_CREATED && !is_marked(&v, t->e.id, t->seq);
         }
         tail_done(&v);
         char json[64];
@@ -215,6 +235,7 @@ static void counted(void *arg, int err, const struct feed_rows *rows)
         ask_answer(a, 200, slice_of(json, (size_t)n));
 }
 
+/* All marks that the tail has go along: those that are stored already change nothing. */
 static void start_count_query(void *arg, int err)
 {
         struct ask *a = arg;
@@ -223,9 +244,24 @@ static void start_count_query(void *arg, int err)
                 unavailable(a);
                 return;
         }
-        const char *params[] = {a->user};
+        struct tail_view v = tail_of(a, 0);
+        struct buf ids = BUF_EMPTY;
+        buf_add_char(&ids, '[');
+        size_t it = 0;
+        const struct tail_event *t;
+        while ((t = map_next(&v.marks, &it))) {
+                if (ids.n > 1)
+                        buf_add_char(&ids, ',');
+                buf_add_json_str(&ids, slice_str(t->e.notification_id));
+        }
+        buf_add_char(&ids, ']');
+        char read_all[24];
+        snprintf(read_all, sizeof(read_all), "%" PRId64, v.read_all_seq);
+        const char *params[] = {a->user, read_all, buf_cstr(&ids)};
         a->query = feed_query(a->gw->feed, TOPIC_NOTIFICATIONS, slice_str(a->user),
-                &notification_sql[NOTIFICATION_SQL_UNREAD], params, 1, counted, a);
+                &notification_sql[NOTIFICATION_SQL_UNREAD], params, ARRAY_LEN(params), counted, a);
+        buf_done(&ids);
+        tail_done(&v);
 }
 
 void op_count(struct ask *a)
@@ -298,14 +334,42 @@ static void one_found(void *arg, int err, const struct feed_rows *rows)
                 ask_fail(a, ERR_NOT_FOUND, "there is no such notification of this user");
 }
 
-static bool in_tail(const struct ask *a)
+enum seen { SEEN_NOTHING, SEEN_NOTIFICATION, SEEN_MARK };
+
+static bool marks(const struct record *r, const char *id)
+{
+        struct slice raw;
+        struct buf text = BUF_EMPTY;
+        bool same = slice_is(record_type(r), "tern.notification.read") &&
+                    json_member(record_value(r), "id", &raw) && json_decode_string(raw, &text) &&
+                    slice_is(buf_slice(&text), id);
+        buf_done(&text);
+        return same;
+}
+
+/* What the tail knows of the notification. */
+static enum seen look(const struct ask *a)
 {
         const struct fanout *f = a->gw->fanout;
-        for (const struct record *r = fanout_newest(f, TOPIC_NOTIFICATIONS, slice_str(a->user)); r;
-                r = fanout_prev(f, r))
-                if (slice_is(record_id(r), a->id))
-                        return true;
-        return false;
+        for (const struct record *r = newest_of(a); r; r = fanout_prev(f, r)) {
+                if (marks(r, a->id))
+                        return SEEN_MARK;
+                if (slice_is(record_id(r), a->id) &&
+                        !slice_starts(record_type(r), "tern.notification.read"))
+                        return SEEN_NOTIFICATION;
+        }
+        return SEEN_NOTHING;
+}
+
+/* True if the tail was enough. Who marks again and again writes nothing. */
+static bool mark_by_tail(struct ask *a)
+{
+        enum seen seen = look(a);
+        if (seen == SEEN_MARK)
+                ask_answer(a, 200, SLICE_LIT("{}"));
+        else if (seen == SEEN_NOTIFICATION)
+                produce_read(a);
+        return seen != SEEN_NOTHING;
 }
 
 static void mark_after_barrier(void *arg, int err)
@@ -316,10 +380,8 @@ static void mark_after_barrier(void *arg, int err)
                 unavailable(a);
                 return;
         }
-        if (in_tail(a)) {
-                produce_read(a);
+        if (mark_by_tail(a))
                 return;
-        }
         const char *params[] = {a->id, a->user};
         a->query = feed_query(a->gw->feed, TOPIC_NOTIFICATIONS, slice_str(a->user),
                 &notification_sql[NOTIFICATION_SQL_ONE], params, 2, one_found, a);
@@ -327,11 +389,22 @@ static void mark_after_barrier(void *arg, int err)
 
 void op_mark_read(struct ask *a)
 {
-        if (in_tail(a))
-                produce_read(a);
-        else
+        if (!mark_by_tail(a))
                 a->barrier = feed_barrier(a->gw->feed, TOPIC_NOTIFICATIONS, slice_str(a->user),
                         BARRIER_MS, mark_after_barrier, a);
+}
+
+/* The newest word of the log about this user is that everything before it is read. */
+static bool all_marked(const struct ask *a)
+{
+        const struct record *r = newest_of(a);
+        struct slice raw;
+        int64_t seq;
+        if (!r || !slice_is(record_type(r), "tern.notification.read_all") ||
+                !json_member(record_value(r), "seq", &raw) || !json_int(raw, 0, INT64_MAX, &seq))
+                return false;
+        const struct record *before = fanout_prev(a->gw->fanout, r);
+        return (before && record_seq(before) <= seq) || (a->seq >= 0 && a->seq <= seq);
 }
 
 static void mark_all_now(void *arg, int err)
@@ -340,6 +413,10 @@ static void mark_all_now(void *arg, int err)
         a->barrier = NULL;
         if (err < 0) {
                 unavailable(a);
+                return;
+        }
+        if (all_marked(a)) {
+                ask_answer(a, 200, SLICE_LIT("{}"));
                 return;
         }
         struct fanout *f = a->gw->fanout;
