@@ -11,28 +11,28 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define CAREFUL_TRANSACTIONS 100
-#define NO_MERGE (-1)
+#define CAREFUL_MAX 64
 #define NO_LABEL (-1)
 #define COPY(table) "COPY " table " FROM STDIN (FORMAT binary)"
 
 static const struct {
-        const char *copy;
+        const char *straight; /* NULL: always by way of staging */
+        const char *staged;
         int merge; /* the statement that brings the staged rows home */
         int label; /* of the metric writer_rows */
 } tables[TABLE_COUNT] = {
-        [TABLE_MESSAGE] = {COPY("stage_message"), WRITER_SQL_MERGE_MESSAGE, 1},
-        [TABLE_NOTIFICATION] = {COPY("stage_notification"), WRITER_SQL_MERGE_NOTIFICATION, 5},
-        [TABLE_BROADCAST] = {COPY("stage_broadcast"), WRITER_SQL_MERGE_BROADCAST, 5},
-        [TABLE_EVENT_ID] = {COPY("stage_event_id"), WRITER_SQL_MERGE_EVENT_ID, 7},
-        [TABLE_CHAT_EVENT] = {COPY("chat_event"), NO_MERGE, 0},
-        [TABLE_NOTIFICATION_EVENT] = {COPY("notification_event"), NO_MERGE, NO_LABEL},
-        [TABLE_CONVERSATION] = {COPY("stage_conversation"), WRITER_SQL_MERGE_CONVERSATION, 3},
-        [TABLE_MEMBER] = {COPY("stage_member"), WRITER_SQL_MERGE_MEMBER, 2},
-        [TABLE_RECEIPT] = {COPY("stage_receipt"), WRITER_SQL_MERGE_RECEIPT, 4},
-        [TABLE_SESSION] = {COPY("stage_session"), WRITER_SQL_MERGE_SESSION, 6},
-        [TABLE_READ] = {COPY("stage_read"), WRITER_SQL_MERGE_READ, NO_LABEL},
-        [TABLE_READ_ALL] = {COPY("stage_read_all"), WRITER_SQL_MERGE_READ_ALL, NO_LABEL},
+        [TABLE_MESSAGE] = {COPY("message"), COPY("stage_message"), WRITER_SQL_MERGE_MESSAGE, 1},
+        [TABLE_NOTIFICATION] = {COPY("notification"), COPY("stage_notification"), WRITER_SQL_MERGE_NOTIFICATION, 5},
+        [TABLE_BROADCAST] = {COPY("broadcast"), COPY("stage_broadcast"), WRITER_SQL_MERGE_BROADCAST, 5},
+        [TABLE_EVENT_ID] = {NULL, COPY("stage_event_id"), WRITER_SQL_MERGE_EVENT_ID, 7},
+        [TABLE_CHAT_EVENT] = {COPY("chat_event"), COPY("stage_chat_event"), WRITER_SQL_MERGE_CHAT_EVENT, 0},
+        [TABLE_NOTIFICATION_EVENT] = {COPY("notification_event"), COPY("stage_notification_event"), WRITER_SQL_MERGE_NOTIFICATION_EVENT, NO_LABEL},
+        [TABLE_CONVERSATION] = {NULL, COPY("stage_conversation"), WRITER_SQL_MERGE_CONVERSATION, 3},
+        [TABLE_MEMBER] = {NULL, COPY("stage_member"), WRITER_SQL_MERGE_MEMBER, 2},
+        [TABLE_RECEIPT] = {NULL, COPY("stage_receipt"), WRITER_SQL_MERGE_RECEIPT, 4},
+        [TABLE_SESSION] = {NULL, COPY("stage_session"), WRITER_SQL_MERGE_SESSION, 6},
+        [TABLE_READ] = {NULL, COPY("stage_read"), WRITER_SQL_MERGE_READ, NO_LABEL},
+        [TABLE_READ_ALL] = {NULL, COPY("stage_read_all"), WRITER_SQL_MERGE_READ_ALL, NO_LABEL},
 };
 
 void commit_done(struct commit *c)
@@ -186,9 +186,16 @@ int commit_happened(struct commit *c, struct db *db, struct batch *b, size_t fro
 
 /* ---- rows ---- */
 
-static bool by_plain_copy(const struct commit *c, enum table t)
+static bool goes_straight(const struct commit *c, enum table t)
 {
-        return (t == TABLE_CHAT_EVENT || t == TABLE_NOTIFICATION_EVENT) && c->careful == 0;
+        return tables[t].straight && c->careful == 0;
+}
+
+static void be_careful(struct commit *c)
+{
+        unsigned n = c->careful_next ? c->careful_next : 1;
+        c->careful = n;
+        c->careful_next = n * 2 < CAREFUL_MAX ? n * 2 : CAREFUL_MAX;
 }
 
 /* Copies a table's rows and merges them. ret may be NULL. */
@@ -196,21 +203,16 @@ static int write_table(struct commit *c, struct db *db, enum table t, uint64_t w
 {
         if (c->rows.count[t] == 0)
                 return 0;
-        const char *copy = tables[t].copy;
-        int merge = tables[t].merge;
-        if (merge == NO_MERGE && !by_plain_copy(c, t)) {
-                copy = t == TABLE_CHAT_EVENT ? COPY("stage_chat_event") : COPY("stage_notification_event");
-                merge = t == TABLE_CHAT_EVENT ? WRITER_SQL_MERGE_CHAT_EVENT : WRITER_SQL_MERGE_NOTIFICATION_EVENT;
-        }
+        bool straight = goes_straight(c, t);
         uint64_t rows = 0;
-        int r = db_copy_in(db, copy, buf_slice(&c->rows.data[t]), &rows);
-        if (r == -EINVAL && by_plain_copy(c, t) && strcmp(db_error(db)->sqlstate, "23505") == 0) {
-                c->careful = CAREFUL_TRANSACTIONS;
+        int r = db_copy_in(db, straight ? tables[t].straight : tables[t].staged, buf_slice(&c->rows.data[t]), &rows);
+        if (straight && r == -EINVAL && strcmp(db_error(db)->sqlstate, "23505") == 0) {
+                be_careful(c);
                 return -ESTALE;
         }
-        if (r == 0 && merge != NO_MERGE) {
+        if (r == 0 && !straight) {
                 struct db_result res = DB_RESULT_NONE;
-                r = db_run(db, &writer_sql[merge], NULL, 0, &res);
+                r = db_run(db, &writer_sql[tables[t].merge], NULL, 0, &res);
                 rows = res.affected;
                 if (r == 0 && ret)
                         *ret = res;
@@ -365,7 +367,10 @@ int commit_run(struct commit *c, struct db *db, struct batch *b, size_t from, si
         if (r == 0) {
                 note_committed(b, m);
                 count_rows(c, b, from, to, written);
-                c->careful -= c->careful > 0;
+                if (c->careful > 0)
+                        c->careful--;
+                else
+                        c->careful_next = 0;
         }
         free(m);
         return r;

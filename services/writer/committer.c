@@ -74,6 +74,8 @@ static void pause_before_retry(struct committer *c)
 static void trouble(struct committer *c, const char *event, const char *why, const char *sqlstate, bool fatal)
 {
         int64_t now = clock_mono_ms();
+        if (giving_up(c))
+                return;
         metrics_add(c->o.metrics, M_writer_retries, 0, 1);
         if (c->in_trouble && now - c->logged_ms < LOG_EVERY_MS)
                 return;
@@ -148,7 +150,7 @@ static int send_first(struct committer *c, struct batch *b, size_t from, size_t 
         char why[256] = "";
         db_deadline(c->db, clock_mono_ms() + c->o.commit_ms);
         int r = outbound_send(c->outbound, c->db, b, from, to, why);
-        if (r < 0 && !giving_up(c))
+        if (r < 0)
                 trouble(c, "not_sent", why, "", false);
         return r;
 }
@@ -219,7 +221,7 @@ static void process(struct committer *c, struct batch *b)
                         refuse(c, b, &b->items[from]);
                         span = b->count;
                 } else {
-                        if (sent && !giving_up(c))
+                        if (sent && c->db)
                                 trouble(c, "commit_failed", db_error(c->db)->text, db_error(c->db)->sqlstate, db_error(c->db)->class == ERROR_FATAL);
                         pause_before_retry(c);
                 }

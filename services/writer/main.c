@@ -52,6 +52,7 @@ struct app {
         struct janitor *janitor;
         const char *dsn; /* borrowed from the settings */
         atomic_bool died;
+        _Atomic int64_t bus_logged_ms;
         int64_t logged_ms;
 };
 
@@ -180,10 +181,13 @@ static int wait_for_topics(struct app *app)
         return -1;
 }
 
+/* While Kafka is away librdkafka has much to say, all of it the same. */
 static void on_bus_log(void *arg, int level, const char *facility, const char *text)
 {
         struct app *app = arg;
-        if (level <= 3)
+        int64_t now = clock_mono_ms(), last = atomic_load(&app->bus_logged_ms);
+        bool loud = level <= 3 && (last == 0 || now - last >= LOG_EVERY_MS) && atomic_compare_exchange_strong(&app->bus_logged_ms, &last, now);
+        if (loud)
                 log_warn(app->log, "librdkafka", F_STR("facility", facility), F_STR("text", text));
         else
                 log_debug(app->log, "librdkafka", F_STR("facility", facility), F_STR("text", text));
