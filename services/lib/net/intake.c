@@ -213,7 +213,7 @@ int intake_new(const struct intake_options *o, struct shard *const *shards, unsi
         struct intake **ret, uint32_t *ret_port)
 {
         CHECK(count > 0 && o->feed);
-        int fd;
+        int fd = -1;
         int r = bind_to(o->bind, o->port, &fd, ret_port);
         if (r < 0)
                 return r;
