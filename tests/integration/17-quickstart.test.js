@@ -86,7 +86,7 @@ test('it runs, the decision record\'s client code works as it stands, and Ctrl-C
 test('--auth prints tokens that get in, and nothing gets in without', async () => {
   const run = quickstart('--auth');
   await waitFor(() => `it is running: ${run.out}`, () => /Ctrl-C/.test(run.out), 120000);
-  const token = /token of alice\s+(\S+)/.exec(run.out)[1];
+  const token = /^\s+alice\s+(\S+)$/m.exec(run.out)[1];
   const alice = connectTo('http://127.0.0.1:3006', { token });
   await once(alice, 'connect');
   const [error] = await once(connectTo('http://127.0.0.1:3006'), 'connect_error');
