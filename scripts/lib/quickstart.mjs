@@ -97,6 +97,9 @@ async function sweep() {
 
 async function main() {
   await sweep();
+  checkDisk(tmpdir());
+  await checkPorts();
+  if (!(await portFault(kafkaPort))) ports.kafka = [kafkaPort];
   const dir = mkdtempSync(join(tmpdir(), `tern-quickstart-${process.pid}-`));
   chmodSync(dir, 0o711); // the user that runs Postgres has to get through
   const stack = new Stack(dir);
@@ -104,9 +107,6 @@ async function main() {
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(name, () => ended.abort());
   let keepLogs = false;
   try {
-    checkDisk(dir);
-    await checkPorts();
-    if (!(await portFault(kafkaPort))) ports.kafka = [kafkaPort];
     console.log('starting ...');
     await stack.up({
       kafka: apache ? 'apache' : 'embedded',
