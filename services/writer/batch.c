@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#define TIME_MS_MAX INT64_C(253402300799999) /* the year 9999 */
+
 const char *const writer_topics[TOPIC_COUNT] = {
         [TOPIC_EVENTS] = "chat.events",
         [TOPIC_RECEIPTS] = "chat.receipts",
@@ -108,7 +110,9 @@ void batch_add(struct batch *b, uint32_t part, const struct bus_record *r, int64
         copy_record(&b->arena, r, &it->record);
         it->record.topic = slice_str(writer_topics[p->topic]);
         it->seq = seq_of(p->epoch, r->offset);
-        it->created_ms = r->timestamp_ms >= 0 ? r->timestamp_ms : now_wall_ms;
+        /* A producer's own clock may say anything; LogAppendTime, which topics are made with, does not. */
+        bool sane = r->timestamp_ms >= 0 && r->timestamp_ms <= TIME_MS_MAX;
+        it->created_ms = sane ? r->timestamp_ms : now_wall_ms;
         judge(b, it);
         if (it->kind == ITEM_STORE)
                 note_id(b, it);

@@ -158,30 +158,58 @@ static void note_committed(struct batch *b, const struct move *m)
                         b->parts[i].committed = m[i].after;
 }
 
+static int load_places(struct db *db, struct db_result *ret)
+{
+        const char *params[] = {"{chat.events,chat.receipts,chat.sessions,notifications,broadcasts}"};
+        return db_run(db, &writer_sql[WRITER_SQL_PLACES], params, 1, ret);
+}
+
+/* The partition's place, or -1. */
+static int64_t place_of(const struct db_result *res, const struct part *p)
+{
+        for (size_t i = 0; i < res->rows; i++)
+                if (strcmp(db_value(res, i, 0), writer_topics[p->topic]) == 0 && db_int(res, i, 1) == p->partition && db_int(res, i, 2) == p->epoch)
+                        return db_int(res, i, 3);
+        return -1;
+}
+
+int commit_check(struct commit *c, struct db *db, struct batch *b, size_t from, size_t to)
+{
+        UNUSED(c);
+        struct db_result res = DB_RESULT_NONE;
+        int r = load_places(db, &res);
+        if (r < 0)
+                return r;
+        struct move *m = moves_of(b, from, to);
+        for (size_t i = 0; i < b->part_count; i++)
+                if (m[i].moves && place_of(&res, &b->parts[i]) != m[i].before)
+                        b->parts[i].fenced = true;
+        free(m);
+        db_result_done(&res);
+        return 0;
+}
+
 int commit_happened(struct commit *c, struct db *db, struct batch *b, size_t from, size_t to)
 {
         UNUSED(c);
-        struct move *m = moves_of(b, from, to);
-        const char *params[] = {"{chat.events,chat.receipts,chat.sessions,notifications,broadcasts}"};
         struct db_result res = DB_RESULT_NONE;
-        int r = db_run(db, &writer_sql[WRITER_SQL_PLACES], params, 1, &res);
+        int r = load_places(db, &res);
+        if (r < 0)
+                return r;
+        struct move *m = moves_of(b, from, to);
         /* All places of a transaction move together: any one of them tells. One that stands elsewhere was moved since by another,
          * and whether we were before it no longer matters to it. */
         bool happened = false, told = false;
-        for (size_t i = 0; r == 0 && i < b->part_count; i++)
-                for (size_t k = 0; m[i].moves && !told && k < res.rows; k++)
-                        if (strcmp(db_value(&res, k, 0), writer_topics[b->parts[i].topic]) == 0 && db_int(&res, k, 1) == b->parts[i].partition && db_int(&res, k, 2) == b->parts[i].epoch) {
-                                int64_t next = db_int(&res, k, 3);
-                                happened = next == m[i].after;
-                                told = happened || next == m[i].before;
-                        }
-        if (r == 0 && !happened)
-                r = -ENOENT;
-        if (r == 0)
+        for (size_t i = 0; !told && i < b->part_count; i++) {
+                int64_t at = m[i].moves ? place_of(&res, &b->parts[i]) : -1;
+                happened = m[i].moves && at == m[i].after;
+                told = happened || (m[i].moves && at == m[i].before);
+        }
+        if (happened)
                 note_committed(b, m);
         db_result_done(&res);
         free(m);
-        return r;
+        return happened ? 0 : -ENOENT;
 }
 
 /* ---- rows ---- */

@@ -42,6 +42,9 @@ MUST_CHECK int commit_prepare(struct commit *c, struct db *db);
  * already): call again, at once.
  * -EINPROGRESS: nobody knows, ask commit_happened() on a new connection. Else a code of db.h: nothing happened. */
 MUST_CHECK int commit_run(struct commit *c, struct db *db, struct batch *b, size_t from, size_t to);
+/* Marks parts as fenced whose place is not where items [from, to) start: before anything is sent that a transaction could not take
+ * back. 0 or a code of db.h. */
+MUST_CHECK int commit_check(struct commit *c, struct db *db, struct batch *b, size_t from, size_t to);
 /* After -EINPROGRESS: 0 it did happen (and parts are moved), -ENOENT it did not, or a code of db.h. */
 MUST_CHECK int commit_happened(struct commit *c, struct db *db, struct batch *b, size_t from, size_t to);
 

@@ -144,12 +144,27 @@ static void refuse(struct committer *c, struct batch *b, struct item *it)
         item_kill(b, it, EVENT_OK, e->sqlstate, e->text);
 }
 
+static bool has_outbound(const struct batch *b, size_t from, size_t to)
+{
+        for (size_t i = from; i < to; i++)
+                if ((b->items[i].kind == ITEM_DEAD || b->items[i].kind == ITEM_REKEY) && !b->items[i].sent)
+                        return true;
+        return false;
+}
+
 /* What has to stand in the log before the transaction. 0, or why not. */
 static int send_first(struct committer *c, struct batch *b, size_t from, size_t to)
 {
+        if (!has_outbound(b, from, to))
+                return 0;
         char why[256] = "";
         db_deadline(c->db, clock_mono_ms() + c->o.commit_ms);
-        int r = outbound_send(c->outbound, c->db, b, from, to, why);
+        /* A writer that slept does not repeat what its successor has sent. */
+        int r = commit_check(&c->commit, c->db, b, from, to);
+        if (r < 0)
+                snprintf(why, sizeof(why), "%s", db_error(c->db)->text);
+        else
+                r = outbound_send(c->outbound, c->db, b, from, to, why);
         if (r < 0)
                 trouble(c, "not_sent", why, "", false);
         return r;
@@ -223,6 +238,9 @@ static void process(struct committer *c, struct batch *b)
                 } else {
                         if (sent && c->db)
                                 trouble(c, "commit_failed", db_error(c->db)->text, db_error(c->db)->sqlstate, db_error(c->db)->class == ERROR_FATAL);
+                        /* A session that knows an older schema never gets well. */
+                        if (c->db && db_error(c->db)->class == ERROR_FATAL)
+                                disconnect(c);
                         pause_before_retry(c);
                 }
         }

@@ -34,7 +34,7 @@ static int tend(struct janitor *j)
         int r = db_connect(&o, &db, fault);
         /* Rather later than making readers wait behind a lock that is waited for. */
         if (r == 0)
-                r = db_exec(db, "SET lock_timeout = 2000", NULL);
+                r = db_exec(db, "SET lock_timeout = 500", NULL);
         if (r == 0)
                 r = days_load(&j->days, db);
         if (r == 0)

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 
 #define KAFKA_TIMEOUT_MS 5000
+#define LOGGED_A_SECOND 20
 
 /* The dead letters of one partition that a predecessor wrote, known since the first one of an assignment. */
 struct written {
@@ -31,6 +32,8 @@ struct outbound {
         struct produce *produce; /* owned */
         struct scan_reader *scan; /* owned */
         uint32_t scan_max;
+        int64_t logged_ms; /* start of a second, and how many dead letters were logged in it */
+        unsigned logged;
         uint32_t dlq_partitions[TOPIC_COUNT]; /* 0: not asked yet */
         struct written *written;              /* owned array, one for each partition that had dead letters */
         size_t written_count, written_cap;
@@ -151,6 +154,14 @@ static void note_dead(struct outbound *o, const struct batch *b, const struct it
         const char *reason = deadletter_reason(it->error);
         int label = metrics_label(M_dead_letters, reason);
         metrics_add(o->metrics, M_dead_letters, label < 0 ? 0 : (unsigned)label, 1);
+        /* A producer gone wrong fills the .dlq, but not the logs. */
+        int64_t now = clock_mono_ms();
+        if (now - o->logged_ms >= 1000) {
+                o->logged_ms = now;
+                o->logged = 0;
+        }
+        if (o->logged++ >= LOGGED_A_SECOND)
+                return;
         log_warn(o->log, "dead_letter", F_STR("topic", writer_topics[p->topic]), F_INT("partition", p->partition), F_INT("offset", it->record.offset),
                 F_STR("reason", reason), F_STR("field", it->error->field), F_STR("message", it->error->message), F_SLICE("id", it->id));
 }

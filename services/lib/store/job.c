@@ -162,23 +162,49 @@ static int prepare_missing(struct db *db, struct store_job *j)
         return 0;
 }
 
-int job_run(struct db *db, struct store_job *j)
+static int run_once(struct db *db, struct store_job *j)
 {
-        j->err = 0;
-        j->error[0] = '\0';
         int r = prepare_missing(db, j);
         if (r == 0)
                 r = send_all(db, j) ? collect(db, j) : db_fail_result(db, NULL);
         /* Whatever cannot be brought back to an idle, plain connection goes. */
         if (db->pg && PQpipelineStatus(db->pg) != PQ_PIPELINE_OFF && PQexitPipelineMode(db->pg) != 1)
                 db_lose(db);
-        if (r < 0) {
-                struct db_error error = *db_error(db);
+        if (r < 0)
                 db_rollback(db);
+        return r;
+}
+
+/* The statements were prepared for another schema, or a pooler between us gave the session to another. */
+static bool is_stale(const struct db *db)
+{
+        return strcmp(db->error.sqlstate, "0A000") == 0 || strcmp(db->error.sqlstate, "26000") == 0;
+}
+
+static bool forget_prepared(struct db *db)
+{
+        struct db_error error = db->error;
+        db->prepared_count = 0;
+        bool ok = db_exec(db, "DEALLOCATE ALL", NULL) == 0;
+        db->error = error;
+        return ok;
+}
+
+int job_run(struct db *db, struct store_job *j)
+{
+        j->err = 0;
+        j->error[0] = '\0';
+        int r = run_once(db, j);
+        if (r < 0 && is_stale(db) && db->pg && forget_prepared(db)) {
+                job_fail(j, r, "");
+                j->err = 0;
+                r = run_once(db, j);
+        }
+        if (r < 0) {
+                const struct db_error *e = &db->error;
                 /* The server's own time limit is this job's. */
-                bool late = r == -ETIMEDOUT || strcmp(error.sqlstate, "57014") == 0;
-                job_fail(j, late ? -ETIMEDOUT : r == -EINVAL || r == -EPROTO ? -EINVAL : -EIO, error.text);
-                db->error = error;
+                bool late = r == -ETIMEDOUT || strcmp(e->sqlstate, "57014") == 0;
+                job_fail(j, late ? -ETIMEDOUT : r == -EINVAL || r == -EPROTO ? -EINVAL : -EIO, e->text);
         }
         return j->err;
 }

@@ -13,8 +13,9 @@ static const struct store_statement statements[] = {
         {"t_write", "INSERT INTO counter VALUES ($1::int) RETURNING n"},
         {"t_count", "SELECT count(*) FROM counter"},
         {"t_divide", "SELECT 1 / $1::int"},
+        {"t_all", "SELECT * FROM counter LIMIT 1"},
 };
-enum { T_ECHO, T_SLEEP, T_ROWS, T_BAD, T_WRITE, T_COUNT, T_DIVIDE };
+enum { T_ECHO, T_SLEEP, T_ROWS, T_BAD, T_WRITE, T_COUNT, T_DIVIDE, T_ALL };
 static const struct store_set sets[] = {{statements, ARRAY_LEN(statements)}};
 
 static int group_setup(void **state)
@@ -257,6 +258,26 @@ static void a_backend_that_died_unnoticed_is_replaced_within_the_read(void **sta
         store_free(st);
 }
 
+static void a_schema_that_changes_under_a_session_costs_no_error(void **state)
+{
+        UNUSED(state);
+        struct store *st = open_store(&pg);
+        wait_up(st, true);
+        struct store_job j;
+        struct db *db = pg_db(&pg);
+        for (size_t columns = 1; columns <= 2; columns++) {
+                for (int i = 0; i < 4; i++) {
+                        assert_int_equal(run(st, &j, T_ALL, NULL, NULL, 0), 0);
+                        assert_int_equal(j.step[0].result.columns, columns);
+                        store_job_done(&j);
+                }
+                if (columns == 1)
+                        pg_exec(db, "ALTER TABLE counter ADD COLUMN more int");
+        }
+        db_free(db);
+        store_free(st);
+}
+
 static void freeing_answers_what_waits(void **state)
 {
         UNUSED(state);
@@ -315,6 +336,7 @@ int main(void)
                 cmocka_unit_test(a_postgres_that_hangs_is_answered_in_time_and_then_at_once),
                 cmocka_unit_test(a_postgres_that_restarts_costs_no_idle_reader_an_error),
                 cmocka_unit_test(a_backend_that_died_unnoticed_is_replaced_within_the_read),
+                cmocka_unit_test(a_schema_that_changes_under_a_session_costs_no_error),
                 cmocka_unit_test(freeing_answers_what_waits),
                 cmocka_unit_test(a_full_queue_refuses_at_once),
         };
