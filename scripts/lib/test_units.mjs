@@ -45,7 +45,7 @@ async function ctest(preset, names, out, onChild) {
   const report = join(out, `ctest-${preset}.xml`);
   rmSync(report, { force: true });
   const escaped = names.map((n) => n.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'));
-  const args = ['--test-dir', join(root, 'build', preset), '-j', '2', '--timeout', '180', '--output-junit', report, '-R', `^(${escaped.join('|')})$`];
+  const args = ['--test-dir', join(root, 'build', preset), '-j', '2', '--timeout', '300', '--output-junit', report, '-R', `^(${escaped.join('|')})$`];
   const child = spawn('ctest', args, { stdio: 'ignore', detached: true, env: { ...process.env, ASAN_OPTIONS: 'detect_leaks=1', UBSAN_OPTIONS: 'print_stacktrace=1' } });
   onChild(child);
   await new Promise((done) => child.on('exit', done));
