@@ -42,6 +42,13 @@ static bool still_served(const struct fanout *f, const struct subscriber *s)
         return f->current == s && s->state == SUB_CATCHUP;
 }
 
+/* NULL if it does not follow the record's room. */
+static struct subscription *follows(const struct fanout *f, const struct subscriber *s, const struct record *r)
+{
+        const struct room *room = room_find(f, f->topics[r->topic].room_class, record_key(r), r->key_hash);
+        return room ? subscription_in(s, room) : NULL;
+}
+
 static enum handed hand(struct fanout *f, struct subscriber *s, struct subscription *sn, const struct record *r)
 {
         int64_t seq = record_seq(r);
@@ -73,7 +80,9 @@ static enum handed hand(struct fanout *f, struct subscriber *s, struct subscript
                 s->cursor_ms = f->now_ms;
                 s->cursor_moves = f->moves;
                 f->stats.catchup++;
-                if (f->leaves == leaves)
+                if (f->leaves != leaves)
+                        sn = follows(f, s, r);
+                if (sn)
                         subscription_turn(sn, v, seq);
                 return HANDED;
         }
@@ -335,14 +344,6 @@ static struct subscriber *answered(struct fanout *f, struct attach_read *rd, enu
         return s;
 }
 
-static struct subscription *wanted_by(struct fanout *f, struct subscriber *s, const struct attach_read *rd, const struct record *r)
-{
-        if (r->slot != rd->slot || r->topic != rd->topic)
-                return NULL;
-        const struct room *room = room_find(f, f->topics[r->topic].room_class, record_key(r), r->key_hash);
-        return room ? subscription_in(s, room) : NULL;
-}
-
 static void adapt_page(struct subscriber *s, size_t handed, bool took_all)
 {
         size_t max = took_all ? (size_t)s->page_max * 2 : handed;
@@ -358,7 +359,8 @@ void fanout_read_page(struct fanout *f, struct attach_read *rd, const struct rec
         size_t handed = 0;
         f->current = s;
         for (size_t i = 0; s && i < count; i++) {
-                struct subscription *sn = wanted_by(f, s, rd, records[i]);
+                bool of_slot = records[i]->slot == rd->slot && records[i]->topic == rd->topic;
+                struct subscription *sn = of_slot ? follows(f, s, records[i]) : NULL;
                 h = sn ? hand(f, s, sn, records[i]) : PASSED;
                 handed += h == HANDED;
                 if (h == STOPPED || h == DISTURBED)
