@@ -121,6 +121,7 @@ async function main() {
     console.log(greeting(stack));
     await keepUp(stack, ended);
   } catch (e) {
+    await sleep(50); // Ctrl-C fails a command that is waited for, and is told to us only then
     if (!ended.signal.aborted) {
       keepLogs = true;
       throw e;
