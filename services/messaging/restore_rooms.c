@@ -135,17 +135,19 @@ static void judge_from_row(struct restored_room *room, int64_t added_seq, int64_
                 (removed_seq > added_seq || (added_seq >= room->start_seq && removed_seq > 0));
 }
 
-/* False if the archive does not reach the tail: then there may be changes that nobody knows. */
+/* False if neither the archive nor the tail knows the changes right before the place. */
 static bool take_row(struct restore *r, const char *const *v)
 {
         struct restored_room *room = room_named(r, v[0]);
         if (!room)
                 return true;
         const struct fanout *f = r->gw->fanout;
+        int64_t epoch = fanout_epoch(f, TOPIC_EVENTS);
         room->known_from = v[3] ? strtoll(v[3], NULL, 10) : 0;
         if (v[1])
                 judge_from_row(room, strtoll(v[1], NULL, 10), v[2] ? strtoll(v[2], NULL, 10) : 0);
-        return room->known_from >= fanout_tail_start(f, TOPIC_EVENTS, room->partition);
+        return room->start_seq <= (epoch << SEQ_EPOCH_SHIFT) + room->known_from ||
+               room->known_from >= fanout_tail_start(f, TOPIC_EVENTS, room->partition);
 }
 
 static void judge_from_store(void *arg, int err, const struct feed_rows *rows)
