@@ -47,9 +47,10 @@ static const char *type_of(const char *name)
 
 static bool read_file(const char *dir, const char *name, struct buf *out)
 {
-        char path[4096];
-        snprintf(path, sizeof(path), "%s/%s", dir, name);
-        FILE *f = fopen(path, "rb");
+        struct buf path = BUF_EMPTY;
+        buf_printf(&path, "%s/%s", dir, name);
+        FILE *f = fopen(buf_cstr(&path), "rb");
+        buf_done(&path);
         if (!f)
                 return false;
         size_t n;

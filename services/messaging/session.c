@@ -144,6 +144,11 @@ void session_connect(void *app, struct sio_socket *so, struct slice nsp, struct 
         list_push_back(&gw->sessions, &s->in_gateway);
         shard_timer_init(&s->expiry, expired);
 
+        /* The transport, not the namespace, is closed: the client comes back, to another gateway. */
+        if (sio_server_connections(gw->app->sio) > gw->app->settings.connections_max) {
+                session_drop(s, SIO_CLOSE_LIMIT);
+                return;
+        }
         struct identity id;
         if (identify(s, payload, hs, &id) < 0)
                 return;

@@ -109,18 +109,18 @@ static int parse_value(const struct config_group *g, const struct config_row *ro
                 return -EINVAL;
         case CONFIG_STR:
         case CONFIG_LIST: {
+                if (row->type == CONFIG_STR && strchr(row->unit, '|') &&
+                        !config_is_choice(row->unit, text)) {
+                        buf_printf(faults, "%s is \"%s\", it has to be one of %s\n", row->env, text,
+                                row->unit);
+                        return -EINVAL;
+                }
                 size_t n = strlen(text);
                 if (n < row->min || n > row->max) {
                         buf_printf(faults,
                                 "%s is %zu bytes long, it has to be %llu to %llu bytes (%s)\n",
                                 row->env, n, (unsigned long long)row->min,
                                 (unsigned long long)row->max, row->unit);
-                        return -EINVAL;
-                }
-                if (row->type == CONFIG_STR && strchr(row->unit, '|') &&
-                        !config_is_choice(row->unit, text)) {
-                        buf_printf(faults, "%s is \"%s\", it has to be one of %s\n", row->env, text,
-                                row->unit);
                         return -EINVAL;
                 }
                 set_text(field, xstrdup(text));
@@ -274,8 +274,12 @@ void config_help(const struct config_group *groups, size_t count, struct buf *ou
                 buf_printf(out, "%s\n", groups[g].title);
                 for (size_t i = 0; i < groups[g].count; i++) {
                         const struct config_row *row = &groups[g].rows[i];
-                        buf_printf(out, "  %s (%s; ", row->env, row->def[0] ? row->def : "unset");
-                        add_range(row, out);
+                        buf_printf(out, "  %s (%s", row->env, row->def[0] ? row->def : "unset");
+                        struct buf range = BUF_EMPTY;
+                        add_range(row, &range);
+                        if (range.n)
+                                buf_printf(out, "; %.*s", SLICE_ARG(buf_slice(&range)));
+                        buf_done(&range);
                         buf_printf(out, ")\n      %s\n", row->text);
                 }
                 buf_add_char(out, '\n');
