@@ -1,6 +1,8 @@
 #include "writer/batch.h"
 #include "writer/judge.h"
 
+#include "base/clock.h"
+
 #include <stdlib.h>
 
 #define TIME_MS_MAX INT64_C(253402300799999) /* the year 9999 */
@@ -53,7 +55,8 @@ uint32_t batch_part(struct batch *b, const struct part *of)
 {
         for (uint32_t i = 0; i < b->part_count; i++) {
                 const struct part *p = &b->parts[i];
-                if (p->topic == of->topic && p->partition == of->partition && p->epoch == of->epoch && p->assignment == of->assignment)
+                if (p->topic == of->topic && p->partition == of->partition &&
+                        p->epoch == of->epoch && p->assignment == of->assignment)
                         return i;
         }
         if (b->part_count == b->part_cap) {
@@ -103,16 +106,28 @@ static void note_id(struct batch *b, struct item *it)
                 map_put(&b->ids[it->id_class], it->id, (void *)(uintptr_t)it->id.p);
 }
 
-void batch_add(struct batch *b, uint32_t part, const struct bus_record *r, int64_t before, int64_t now_wall_ms)
+/* The log's time; on the embedded broker, which has none, the event's own, else that of its arrival. A producer's clock may say
+ * anything, so only what Postgres can hold counts. */
+static int64_t created_ms(const struct bus_record *r, int64_t now_wall_ms)
+{
+        int64_t ms = r->timestamp_ms;
+        if (ms < 0) {
+                struct slice text = bus_record_header(r, "ce_time");
+                if (!text.p || clock_parse_iso(text.p, text.n, &ms) < 0)
+                        ms = now_wall_ms;
+        }
+        return ms >= 0 && ms <= TIME_MS_MAX ? ms : now_wall_ms;
+}
+
+void batch_add(struct batch *b, uint32_t part, const struct bus_record *r, int64_t before,
+        int64_t now_wall_ms)
 {
         struct item *it = new_item(b, part, before, r->offset + 1);
         const struct part *p = &b->parts[part];
         copy_record(&b->arena, r, &it->record);
         it->record.topic = slice_str(writer_topics[p->topic]);
         it->seq = seq_of(p->epoch, r->offset);
-        /* A producer's own clock may say anything; LogAppendTime, which topics are made with, does not. */
-        bool sane = r->timestamp_ms >= 0 && r->timestamp_ms <= TIME_MS_MAX;
-        it->created_ms = sane ? r->timestamp_ms : now_wall_ms;
+        it->created_ms = created_ms(&it->record, now_wall_ms);
         judge(b, it);
         if (it->kind == ITEM_STORE)
                 note_id(b, it);
@@ -124,7 +139,8 @@ void batch_add_place(struct batch *b, uint32_t part, int64_t before, int64_t aft
         it->kind = ITEM_PLACE;
 }
 
-void item_kill(struct batch *b, struct item *it, enum event_fault fault, const char *field, const char *message)
+void item_kill(struct batch *b, struct item *it, enum event_fault fault, const char *field,
+        const char *message)
 {
         it->kind = ITEM_DEAD;
         it->error = arena_take(&b->arena, sizeof(*it->error));

@@ -40,10 +40,11 @@ struct part {
         int32_t partition;
         uint32_t epoch;
         uint32_t partitions; /* of the topic, in this epoch */
-        uint64_t assignment; /* number of the assignment that brought it: what is known of an earlier one does not count */
-        int64_t after;       /* place after the last item in the batch */
-        int64_t committed;   /* place in Postgres, set by the committer; -1: nothing yet */
-        bool fenced;         /* another writer moved it, or its epoch is over: set by the committer */
+        uint64_t
+                assignment; /* number of the assignment that brought it: what is known of an earlier one does not count */
+        int64_t after;     /* place after the last item in the batch */
+        int64_t committed; /* place in Postgres, set by the committer; -1: nothing yet */
+        bool fenced;       /* another writer moved it, or its epoch is over: set by the committer */
 };
 
 enum item_kind {
@@ -60,15 +61,16 @@ enum id_class { ID_NONE, ID_MESSAGE, ID_NOTIFICATION, ID_BROADCAST, ID_EVENT, ID
 struct item {
         enum item_kind kind;
         enum id_class id_class;
-        uint32_t part; /* index into batch.parts */
+        uint32_t part;  /* index into batch.parts */
         int32_t target; /* ITEM_REKEY: partition */
         int64_t before, after, seq, created_ms;
         struct bus_record record; /* as it was read; in the arena */
-        struct slice key, id, type, value, source; /* in binary mode; ITEM_REKEY: the key that it should have */
-        struct event event; /* ITEM_STORE, ITEM_REPEATED: owned */
+        struct slice key, id, type, value,
+                source;            /* in binary mode; ITEM_REKEY: the key that it should have */
+        struct event event;        /* ITEM_STORE, ITEM_REPEATED: owned */
         struct event_error *error; /* ITEM_DEAD; in the arena */
-        bool sent;          /* its dead letter or its copy stands in the log */
-        bool known;         /* Postgres has its id from an earlier record: of the transaction under way only */
+        bool sent;                 /* its dead letter or its copy stands in the log */
+        bool known; /* Postgres has its id from an earlier record: of the transaction under way only */
 };
 
 struct batch {
@@ -78,9 +80,9 @@ struct batch {
         struct part *parts; /* owned array of part_cap */
         size_t part_count, part_cap;
         struct map ids[ID_CLASS_COUNT]; /* ids of the batch, to struct item's id bytes */
-        int64_t opened_ms;   /* monotonic: when the first item came */
-        size_t committed;    /* items before it are in Postgres */
-        bool abandoned;      /* the committer gave up on the rest */
+        int64_t opened_ms;              /* monotonic: when the first item came */
+        size_t committed;               /* items before it are in Postgres */
+        bool abandoned;                 /* the committer gave up on the rest */
 };
 
 struct batch *batch_new(void);
@@ -91,7 +93,8 @@ void batch_reset(struct batch *b);
 /* The index of a partition in the batch, added if it is new; of is copied. */
 uint32_t batch_part(struct batch *b, const struct part *of);
 /* Copies and judges a record; before: the partition's place. */
-void batch_add(struct batch *b, uint32_t part, const struct bus_record *r, int64_t before, int64_t now_wall_ms);
+void batch_add(struct batch *b, uint32_t part, const struct bus_record *r, int64_t before,
+        int64_t now_wall_ms);
 /* The place moves to after, and no record is there. */
 void batch_add_place(struct batch *b, uint32_t part, int64_t before, int64_t after);
 static inline size_t batch_bytes(const struct batch *b)
@@ -100,6 +103,7 @@ static inline size_t batch_bytes(const struct batch *b)
 }
 
 /* Turns an item into a dead letter. */
-void item_kill(struct batch *b, struct item *it, enum event_fault fault, const char *field, const char *message);
+void item_kill(struct batch *b, struct item *it, enum event_fault fault, const char *field,
+        const char *message);
 
 #endif

@@ -22,11 +22,15 @@ static const struct {
         int label; /* of the metric writer_rows */
 } tables[TABLE_COUNT] = {
         [TABLE_MESSAGE] = {COPY("message"), COPY("stage_message"), WRITER_SQL_MERGE_MESSAGE, 1},
-        [TABLE_NOTIFICATION] = {COPY("notification"), COPY("stage_notification"), WRITER_SQL_MERGE_NOTIFICATION, 5},
-        [TABLE_BROADCAST] = {COPY("broadcast"), COPY("stage_broadcast"), WRITER_SQL_MERGE_BROADCAST, 5},
+        [TABLE_NOTIFICATION] = {COPY("notification"), COPY("stage_notification"),
+                WRITER_SQL_MERGE_NOTIFICATION, 5},
+        [TABLE_BROADCAST] = {COPY("broadcast"), COPY("stage_broadcast"), WRITER_SQL_MERGE_BROADCAST,
+                5},
         [TABLE_EVENT_ID] = {NULL, COPY("stage_event_id"), WRITER_SQL_MERGE_EVENT_ID, 7},
-        [TABLE_CHAT_EVENT] = {COPY("chat_event"), COPY("stage_chat_event"), WRITER_SQL_MERGE_CHAT_EVENT, 0},
-        [TABLE_NOTIFICATION_EVENT] = {COPY("notification_event"), COPY("stage_notification_event"), WRITER_SQL_MERGE_NOTIFICATION_EVENT, NO_LABEL},
+        [TABLE_CHAT_EVENT] = {COPY("chat_event"), COPY("stage_chat_event"),
+                WRITER_SQL_MERGE_CHAT_EVENT, 0},
+        [TABLE_NOTIFICATION_EVENT] = {COPY("notification_event"), COPY("stage_notification_event"),
+                WRITER_SQL_MERGE_NOTIFICATION_EVENT, NO_LABEL},
         [TABLE_CONVERSATION] = {NULL, COPY("stage_conversation"), WRITER_SQL_MERGE_CONVERSATION, 3},
         [TABLE_MEMBER] = {NULL, COPY("stage_member"), WRITER_SQL_MERGE_MEMBER, 2},
         [TABLE_RECEIPT] = {NULL, COPY("stage_receipt"), WRITER_SQL_MERGE_RECEIPT, 4},
@@ -69,7 +73,8 @@ static struct move *moves_of(const struct batch *b, size_t from, size_t to)
                 one->has_record = it->kind != ITEM_PLACE;
                 if (one->has_record) {
                         one->timestamp_ms = it->record.timestamp_ms;
-                        one->id_hash = (int64_t)hash_murmur2(bus_record_header(&it->record, "ce_id"));
+                        one->id_hash =
+                                (int64_t)hash_murmur2(bus_record_header(&it->record, "ce_id"));
                 }
         }
         return m;
@@ -117,7 +122,8 @@ static int mark_fenced(struct batch *b, const struct move *m, const struct db_re
                 struct part *p = &b->parts[i];
                 bool back = !m[i].moves;
                 for (size_t k = 0; !back && k < res->rows; k++)
-                        back = strcmp(db_value(res, k, 0), writer_topics[p->topic]) == 0 && db_int(res, k, 1) == p->partition;
+                        back = strcmp(db_value(res, k, 0), writer_topics[p->topic]) == 0 &&
+                               db_int(res, k, 1) == p->partition;
                 if (!back)
                         p->fenced = any = true;
         }
@@ -143,7 +149,8 @@ static int fence(struct db *db, struct batch *b, const struct move *m)
         const char *params[7];
         finish(&c, 7, params);
         struct db_result res = DB_RESULT_NONE;
-        int r = c.rows ? db_run(db, &writer_sql[WRITER_SQL_FENCE], params, ARRAY_LEN(params), &res) : 0;
+        int r = c.rows ? db_run(db, &writer_sql[WRITER_SQL_FENCE], params, ARRAY_LEN(params), &res)
+                       : 0;
         if (r == 0)
                 r = mark_fenced(b, m, &res);
         db_result_done(&res);
@@ -160,7 +167,8 @@ static void note_committed(struct batch *b, const struct move *m)
 
 static int load_places(struct db *db, struct db_result *ret)
 {
-        const char *params[] = {"{chat.events,chat.receipts,chat.sessions,notifications,broadcasts}"};
+        const char *params[] = {
+                "{chat.events,chat.receipts,chat.sessions,notifications,broadcasts}"};
         return db_run(db, &writer_sql[WRITER_SQL_PLACES], params, 1, ret);
 }
 
@@ -168,7 +176,8 @@ static int load_places(struct db *db, struct db_result *ret)
 static int64_t place_of(const struct db_result *res, const struct part *p)
 {
         for (size_t i = 0; i < res->rows; i++)
-                if (strcmp(db_value(res, i, 0), writer_topics[p->topic]) == 0 && db_int(res, i, 1) == p->partition && db_int(res, i, 2) == p->epoch)
+                if (strcmp(db_value(res, i, 0), writer_topics[p->topic]) == 0 &&
+                        db_int(res, i, 1) == p->partition && db_int(res, i, 2) == p->epoch)
                         return db_int(res, i, 3);
         return -1;
 }
@@ -227,13 +236,15 @@ static void be_careful(struct commit *c)
 }
 
 /* Copies a table's rows and merges them. ret may be NULL. */
-static int write_table(struct commit *c, struct db *db, enum table t, uint64_t written[TABLE_COUNT], struct db_result *ret)
+static int write_table(struct commit *c, struct db *db, enum table t, uint64_t written[TABLE_COUNT],
+        struct db_result *ret)
 {
         if (c->rows.count[t] == 0)
                 return 0;
         bool straight = goes_straight(c, t);
         uint64_t rows = 0;
-        int r = db_copy_in(db, straight ? tables[t].straight : tables[t].staged, buf_slice(&c->rows.data[t]), &rows);
+        int r = db_copy_in(db, straight ? tables[t].straight : tables[t].staged,
+                buf_slice(&c->rows.data[t]), &rows);
         if (straight && r == -EINVAL && strcmp(db_error(db)->sqlstate, "23505") == 0) {
                 be_careful(c);
                 return -ESTALE;
@@ -253,21 +264,24 @@ static int write_table(struct commit *c, struct db *db, enum table t, uint64_t w
 }
 
 /* ids are those of result's first column; the items of this class whose id is among them (or is not) are known. */
-static void mark_known(struct batch *b, size_t from, size_t to, enum id_class class, const struct db_result *ids, bool among)
+static void mark_known(struct batch *b, size_t from, size_t to, enum id_class class,
+        const struct db_result *ids, bool among)
 {
         struct map set = MAP_EMPTY;
         for (size_t i = 0; i < ids->rows; i++)
                 map_put(&set, slice_of(db_value(ids, i, 0), db_length(ids, i, 0)), ids->handle);
         for (size_t i = from; i < to; i++) {
                 struct item *it = &b->items[i];
-                if (it->id_class == class && item_counts(b, it) && (map_get(&set, it->id) != NULL) == among)
+                if (it->id_class == class && item_counts(b, it) &&
+                        (map_get(&set, it->id) != NULL) == among)
                         it->known = true;
         }
         map_done(&set);
 }
 
 /* Tables whose own key keeps an id unique: what was not inserted is asked for, which hardly ever happens. */
-static int write_unique(struct commit *c, struct db *db, struct batch *b, size_t from, size_t to, enum table t, enum id_class class, int known_sql, uint64_t written[TABLE_COUNT])
+static int write_unique(struct commit *c, struct db *db, struct batch *b, size_t from, size_t to,
+        enum table t, enum id_class class, int known_sql, uint64_t written[TABLE_COUNT])
 {
         uint64_t before = written[t];
         int r = write_table(c, db, t, written, NULL);
@@ -281,7 +295,8 @@ static int write_unique(struct commit *c, struct db *db, struct batch *b, size_t
         return r;
 }
 
-static int write_event_ids(struct commit *c, struct db *db, struct batch *b, size_t from, size_t to, uint64_t written[TABLE_COUNT])
+static int write_event_ids(struct commit *c, struct db *db, struct batch *b, size_t from, size_t to,
+        uint64_t written[TABLE_COUNT])
 {
         struct db_result fresh = DB_RESULT_NONE;
         int r = write_table(c, db, TABLE_EVENT_ID, written, &fresh);
@@ -291,21 +306,26 @@ static int write_event_ids(struct commit *c, struct db *db, struct batch *b, siz
         return r;
 }
 
-static int write_ids(struct commit *c, struct db *db, struct batch *b, size_t from, size_t to, uint64_t written[TABLE_COUNT])
+static int write_ids(struct commit *c, struct db *db, struct batch *b, size_t from, size_t to,
+        uint64_t written[TABLE_COUNT])
 {
         for (size_t i = from; i < to; i++)
                 b->items[i].known = false;
         rows_ids(&c->rows, b, from, to);
         rows_finish(&c->rows, TABLE_MESSAGE, TABLE_EVENT_ID);
-        int r = write_unique(c, db, b, from, to, TABLE_MESSAGE, ID_MESSAGE, WRITER_SQL_KNOWN_MESSAGE, written);
+        int r = write_unique(
+                c, db, b, from, to, TABLE_MESSAGE, ID_MESSAGE, WRITER_SQL_KNOWN_MESSAGE, written);
         if (r == 0)
-                r = write_unique(c, db, b, from, to, TABLE_NOTIFICATION, ID_NOTIFICATION, WRITER_SQL_KNOWN_NOTIFICATION, written);
+                r = write_unique(c, db, b, from, to, TABLE_NOTIFICATION, ID_NOTIFICATION,
+                        WRITER_SQL_KNOWN_NOTIFICATION, written);
         if (r == 0)
-                r = write_unique(c, db, b, from, to, TABLE_BROADCAST, ID_BROADCAST, WRITER_SQL_KNOWN_BROADCAST, written);
+                r = write_unique(c, db, b, from, to, TABLE_BROADCAST, ID_BROADCAST,
+                        WRITER_SQL_KNOWN_BROADCAST, written);
         return r < 0 ? r : write_event_ids(c, db, b, from, to, written);
 }
 
-static int write_rest(struct commit *c, struct db *db, struct batch *b, size_t from, size_t to, uint64_t written[TABLE_COUNT])
+static int write_rest(struct commit *c, struct db *db, struct batch *b, size_t from, size_t to,
+        uint64_t written[TABLE_COUNT])
 {
         rows_rest(&c->rows, b, from, to);
         int r = sessions_fold(db, &c->rows, b, from, to);
@@ -332,7 +352,9 @@ static int forget_intents(struct db *db, const struct batch *b, size_t from, siz
         }
         const char *params[4];
         finish(&c, 4, params);
-        int r = c.rows ? db_run(db, &writer_sql[WRITER_SQL_REKEY_DONE], params, ARRAY_LEN(params), NULL) : 0;
+        int r = c.rows ? db_run(db, &writer_sql[WRITER_SQL_REKEY_DONE], params, ARRAY_LEN(params),
+                                 NULL)
+                       : 0;
         columns_done(&c);
         return r;
 }
@@ -355,18 +377,21 @@ static int need_days(struct commit *c, struct db *db, const struct batch *b, siz
         return r == -EINVAL ? -EPROTO : r;
 }
 
-static void count_rows(struct commit *c, struct batch *b, size_t from, size_t to, const uint64_t written[TABLE_COUNT])
+static void count_rows(struct commit *c, struct batch *b, size_t from, size_t to,
+        const uint64_t written[TABLE_COUNT])
 {
         for (size_t t = 0; t < TABLE_COUNT; t++)
                 if (tables[t].label != NO_LABEL && written[t])
-                        metrics_add(c->metrics, M_writer_rows, (unsigned)tables[t].label, (int64_t)written[t]);
+                        metrics_add(c->metrics, M_writer_rows, (unsigned)tables[t].label,
+                                (int64_t)written[t]);
         int64_t repeated = 0;
         for (size_t i = from; i < to; i++)
                 repeated += b->items[i].kind == ITEM_REPEATED || b->items[i].known;
         metrics_add(c->metrics, M_dedupe_hits, 0, repeated);
 }
 
-static int transaction(struct commit *c, struct db *db, struct batch *b, size_t from, size_t to, const struct move *m, uint64_t written[TABLE_COUNT])
+static int transaction(struct commit *c, struct db *db, struct batch *b, size_t from, size_t to,
+        const struct move *m, uint64_t written[TABLE_COUNT])
 {
         int r = db_begin(db);
         if (r == 0)

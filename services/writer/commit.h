@@ -30,8 +30,8 @@ struct commit {
         struct rows rows;
         struct metrics *metrics; /* borrowed */
         struct days days;
-        unsigned careful;        /* transactions to go by way of staging tables: a row was there already */
-        unsigned careful_next;   /* how many it will be after the next such row */
+        unsigned careful; /* transactions to go by way of staging tables: a row was there already */
+        unsigned careful_next; /* how many it will be after the next such row */
 };
 
 void commit_done(struct commit *c);
@@ -44,8 +44,10 @@ MUST_CHECK int commit_prepare(struct commit *c, struct db *db);
 MUST_CHECK int commit_run(struct commit *c, struct db *db, struct batch *b, size_t from, size_t to);
 /* Marks parts as fenced whose place is not where items [from, to) start: before anything is sent that a transaction could not take
  * back. 0 or a code of db.h. */
-MUST_CHECK int commit_check(struct commit *c, struct db *db, struct batch *b, size_t from, size_t to);
+MUST_CHECK int commit_check(
+        struct commit *c, struct db *db, struct batch *b, size_t from, size_t to);
 /* After -EINPROGRESS: 0 it did happen (and parts are moved), -ENOENT it did not, or a code of db.h. */
-MUST_CHECK int commit_happened(struct commit *c, struct db *db, struct batch *b, size_t from, size_t to);
+MUST_CHECK int commit_happened(
+        struct commit *c, struct db *db, struct batch *b, size_t from, size_t to);
 
 #endif

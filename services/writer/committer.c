@@ -71,7 +71,8 @@ static void pause_before_retry(struct committer *c)
 /* ---- trouble ---- */
 
 /* The first time at once, then every ten seconds. fatal: somebody must act. */
-static void trouble(struct committer *c, const char *event, const char *why, const char *sqlstate, bool fatal)
+static void trouble(
+        struct committer *c, const char *event, const char *why, const char *sqlstate, bool fatal)
 {
         int64_t now = clock_mono_ms();
         if (giving_up(c))
@@ -124,7 +125,8 @@ static bool connected(struct committer *c)
         }
         if (r < 0) {
                 const struct db_error *e = c->db ? db_error(c->db) : NULL;
-                trouble(c, "postgres_away", e ? e->text : fault, e ? e->sqlstate : "", e && e->class == ERROR_FATAL);
+                trouble(c, "postgres_away", e ? e->text : fault, e ? e->sqlstate : "",
+                        e && e->class == ERROR_FATAL);
                 disconnect(c);
                 return false;
         }
@@ -139,15 +141,17 @@ static void refuse(struct committer *c, struct batch *b, struct item *it)
 {
         const struct db_error *e = db_error(c->db);
         const struct part *p = &b->parts[it->part];
-        log_error(c->o.log, "record_refused", F_STR("topic", writer_topics[p->topic]), F_INT("partition", p->partition),
-                F_INT("offset", it->record.offset), F_SLICE("id", it->id), F_STR("sqlstate", e->sqlstate), F_STR("error", e->text));
+        log_error(c->o.log, "record_refused", F_STR("topic", writer_topics[p->topic]),
+                F_INT("partition", p->partition), F_INT("offset", it->record.offset),
+                F_SLICE("id", it->id), F_STR("sqlstate", e->sqlstate), F_STR("error", e->text));
         item_kill(b, it, EVENT_OK, e->sqlstate, e->text);
 }
 
 static bool has_outbound(const struct batch *b, size_t from, size_t to)
 {
         for (size_t i = from; i < to; i++)
-                if ((b->items[i].kind == ITEM_DEAD || b->items[i].kind == ITEM_REKEY) && !b->items[i].sent)
+                if ((b->items[i].kind == ITEM_DEAD || b->items[i].kind == ITEM_REKEY) &&
+                        !b->items[i].sent)
                         return true;
         return false;
 }
@@ -237,7 +241,9 @@ static void process(struct committer *c, struct batch *b)
                         span = b->count;
                 } else {
                         if (sent && c->db)
-                                trouble(c, "commit_failed", db_error(c->db)->text, db_error(c->db)->sqlstate, db_error(c->db)->class == ERROR_FATAL);
+                                trouble(c, "commit_failed", db_error(c->db)->text,
+                                        db_error(c->db)->sqlstate,
+                                        db_error(c->db)->class == ERROR_FATAL);
                         /* A session that knows an older schema never gets well. */
                         if (c->db && db_error(c->db)->class == ERROR_FATAL)
                                 disconnect(c);

@@ -55,7 +55,8 @@ int days_need(struct days *d, struct db *db, int32_t day, int64_t now_wall_ms)
         snprintf(text, sizeof(text), "%d", day);
         for (size_t i = 0; i < ARRAY_LEN(parents); i++) {
                 const char *params[] = {parents[i], text};
-                int r = db_run(db, &writer_sql[WRITER_SQL_MAKE_DAY], params, ARRAY_LEN(params), NULL);
+                int r = db_run(
+                        db, &writer_sql[WRITER_SQL_MAKE_DAY], params, ARRAY_LEN(params), NULL);
                 if (r < 0)
                         return r;
         }
@@ -64,7 +65,8 @@ int days_need(struct days *d, struct db *db, int32_t day, int64_t now_wall_ms)
 }
 
 /* One day a transaction; *ret_more: there may be another. */
-static int drop_one(struct db *db, const char *parent, const char *before, struct log *log, bool *ret_more)
+static int drop_one(
+        struct db *db, const char *parent, const char *before, struct log *log, bool *ret_more)
 {
         const char *params[] = {parent, before};
         struct db_result res = DB_RESULT_NONE;
@@ -84,7 +86,8 @@ static int forget_sessions(struct db *db, const char *before)
         struct db_result res = {.affected = 1};
         int r = 0;
         while (r == 0 && res.affected > 0) {
-                r = db_run(db, &writer_sql[WRITER_SQL_FORGET_SESSIONS], params, ARRAY_LEN(params), &res);
+                r = db_run(db, &writer_sql[WRITER_SQL_FORGET_SESSIONS], params, ARRAY_LEN(params),
+                        &res);
                 uint64_t n = res.affected;
                 if (r == 0)
                         db_result_done(&res);

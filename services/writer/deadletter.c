@@ -6,7 +6,15 @@
 #define OWN_HEADERS 9
 
 static const char *const own_names[OWN_HEADERS] = {
-        "tern-reason", "tern-field", "tern-message", "tern-topic", "tern-partition", "tern-offset", "tern-timestamp", "tern-epoch", "tern-truncated",
+        "tern-reason",
+        "tern-field",
+        "tern-message",
+        "tern-topic",
+        "tern-partition",
+        "tern-offset",
+        "tern-timestamp",
+        "tern-epoch",
+        "tern-truncated",
 };
 
 const char *deadletter_reason(const struct event_error *err)
@@ -42,7 +50,8 @@ static struct slice dlq_name(struct arena *a, const struct part *p)
         return slice_str(arena_text(a, slice_str(text)));
 }
 
-void deadletter_make(struct arena *a, const struct part *p, const struct item *it, int32_t partition, bool truncated, struct bus_record *ret)
+void deadletter_make(struct arena *a, const struct part *p, const struct item *it,
+        int32_t partition, bool truncated, struct bus_record *ret)
 {
         const struct bus_record *r = &it->record;
         struct bus_header *h = arena_take(a, (r->header_count + OWN_HEADERS) * sizeof(*h));
@@ -83,7 +92,9 @@ static bool header_is(const struct bus_record *r, const char *name, int64_t v)
 bool deadletter_is_of(const struct bus_record *r, const struct part *p, int64_t *ret_offset)
 {
         uint64_t offset = 0;
-        if (!slice_eq(bus_record_header(r, "tern-topic"), topic_of(p)) || !header_is(r, "tern-partition", p->partition) || !header_is(r, "tern-epoch", p->epoch))
+        if (!slice_eq(bus_record_header(r, "tern-topic"), topic_of(p)) ||
+                !header_is(r, "tern-partition", p->partition) ||
+                !header_is(r, "tern-epoch", p->epoch))
                 return false;
         if (!slice_to_u64(bus_record_header(r, "tern-offset"), INT64_MAX, &offset))
                 return false;

@@ -17,7 +17,8 @@
 /* The reason's name: EVENT_OK stands for "refused" (by Postgres). */
 const char *deadletter_reason(const struct event_error *err);
 /* The record to be sent; its parts lie in a and in the item. partition: of the .dlq. */
-void deadletter_make(struct arena *a, const struct part *p, const struct item *it, int32_t partition, bool truncated, struct bus_record *ret);
+void deadletter_make(struct arena *a, const struct part *p, const struct item *it,
+        int32_t partition, bool truncated, struct bus_record *ret);
 /* True if r is the dead letter of a record of this partition; *ret_offset is where that one stood. */
 bool deadletter_is_of(const struct bus_record *r, const struct part *p, int64_t *ret_offset);
 

@@ -60,7 +60,11 @@ static struct db *connection(struct intake *in)
         if (!in->db || !db_alive(in->db)) {
                 in->db = db_free(in->db);
                 char fault[256];
-                const struct db_options o = {.dsn = in->o.dsn, .application = "tern-writer", .connect_ms = in->o.timeout_ms, .statement_ms = in->o.timeout_ms, .stop_fd = -1};
+                const struct db_options o = {.dsn = in->o.dsn,
+                        .application = "tern-writer",
+                        .connect_ms = in->o.timeout_ms,
+                        .statement_ms = in->o.timeout_ms,
+                        .stop_fd = -1};
                 if (db_connect(&o, &in->db, fault) < 0) {
                         complain(in, "postgres_away", fault);
                         return NULL;
@@ -82,7 +86,8 @@ static void commit_to_kafka(struct intake *in, const struct batch *b)
                 if (p->committed < 0 || !place || place->part.assignment != p->assignment)
                         continue;
                 place->committed = p->committed;
-                parts[n++] = (struct consumer_partition){writer_topics[p->topic], p->partition, p->committed};
+                parts[n++] = (struct consumer_partition){
+                        writer_topics[p->topic], p->partition, p->committed};
         }
         if (n && in->consumer)
                 consumer_commit(in->consumer, parts, n);
@@ -102,14 +107,17 @@ static void let_go(struct intake *in, const struct part *p)
                 if (f->topic == p->topic && f->partition == p->partition)
                         f->fenced = true;
         }
-        log_warn(in->o.log, "let_go", F_STR("topic", writer_topics[p->topic]), F_INT("partition", p->partition), F_INT("epoch", p->epoch), F_INT("next", p->after));
+        log_warn(in->o.log, "let_go", F_STR("topic", writer_topics[p->topic]),
+                F_INT("partition", p->partition), F_INT("epoch", p->epoch),
+                F_INT("next", p->after));
 }
 
 static void finish(struct intake *in, struct batch *b)
 {
         commit_to_kafka(in, b);
         for (size_t i = 0; i < b->part_count; i++)
-                if (b->parts[i].fenced || (b->abandoned && b->parts[i].committed != b->parts[i].after))
+                if (b->parts[i].fenced ||
+                        (b->abandoned && b->parts[i].committed != b->parts[i].after))
                         let_go(in, &b->parts[i]);
         batch_reset(b);
         in->spare = b;
@@ -136,12 +144,14 @@ static void submit(struct intake *in)
 
 static bool is_full(const struct intake *in)
 {
-        return in->filling->count >= in->o.batch_max || batch_bytes(in->filling) >= in->o.batch_bytes_max;
+        return in->filling->count >= in->o.batch_max ||
+               batch_bytes(in->filling) >= in->o.batch_bytes_max;
 }
 
 static bool is_due(const struct intake *in)
 {
-        return in->filling->count > 0 && (is_full(in) || clock_mono_ms() - in->filling->opened_ms >= in->o.linger_ms);
+        return in->filling->count > 0 &&
+               (is_full(in) || clock_mono_ms() - in->filling->opened_ms >= in->o.linger_ms);
 }
 
 /* Everything that was read is written, or after wait_ms dropped. The committer is idle afterwards. */
@@ -191,7 +201,8 @@ static void on_revoked(void *arg, const struct consumer_partition *parts, size_t
         atomic_store(&in->assigned, false);
         settle(in, lost ? 0 : REVOKE_WAIT_MS);
         places_clear(&in->places);
-        log_info(in->o.log, "revoked", F_INT("partitions", count), F_STR("lost", lost ? "yes" : "no"));
+        log_info(in->o.log, "revoked", F_INT("partitions", count),
+                F_STR("lost", lost ? "yes" : "no"));
 }
 
 static int join(struct intake *in, char fault[256])
@@ -290,7 +301,8 @@ static void take_range(struct intake *in, const struct bus_record *r)
         struct place *place = places_get(&in->places, writer_topic_of(r->topic), r->partition);
         if (!place || place->state != PLACE_READING)
                 return;
-        log_warn(in->o.log, "outside_the_log", F_SLICE("topic", r->topic), F_INT("partition", r->partition), F_INT("next", place->next));
+        log_warn(in->o.log, "outside_the_log", F_SLICE("topic", r->topic),
+                F_INT("partition", r->partition), F_INT("next", place->next));
         place->state = PLACE_LET_GO;
         in->places.check_start = true;
         in->restart = true;
@@ -312,7 +324,8 @@ static void take_event(struct intake *in, const struct consumer_event *e)
                 complain(in, "kafka", e->error ? e->error : "");
                 break;
         case CONSUMER_DEAD:
-                log_error(in->o.log, "fenced_out", F_STR("error", e->error ? e->error : ""), F_STR("message", "another process has this TERN_INSTANCE"));
+                log_error(in->o.log, "fenced_out", F_STR("error", e->error ? e->error : ""),
+                        F_STR("message", "another process has this TERN_INSTANCE"));
                 in->dead = true;
                 break;
         }
@@ -327,7 +340,8 @@ static size_t owned_parts(struct intake *in, struct consumer_partition **ret)
         for (int t = 0; t < TOPIC_COUNT; t++)
                 for (size_t i = 0; i < in->places.count[t] && n < in->places.owned; i++)
                         if (in->places.of[t][i].state != PLACE_NOT_OURS)
-                                parts[n++] = (struct consumer_partition){writer_topics[t], (int32_t)i, 0};
+                                parts[n++] = (struct consumer_partition){
+                                        writer_topics[t], (int32_t)i, 0};
         *ret = parts;
         return n;
 }
@@ -340,7 +354,8 @@ static void set_paused(struct intake *in, bool paused)
         size_t n = owned_parts(in, &parts);
         int r = 0;
         if (n)
-                r = paused ? consumer_pause(in->consumer, parts, n) : consumer_resume(in->consumer, parts, n);
+                r = paused ? consumer_pause(in->consumer, parts, n)
+                           : consumer_resume(in->consumer, parts, n);
         if (r < 0)
                 complain(in, paused ? "cannot_pause" : "cannot_resume", strerror(-r));
         in->paused = paused;
@@ -354,7 +369,8 @@ static void reload_one(struct intake *in, struct db *db, struct place *place)
                 in->restart = true;
         if (r < 0)
                 return;
-        const struct consumer_partition to = {writer_topics[place->part.topic], place->part.partition, place->next};
+        const struct consumer_partition to = {
+                writer_topics[place->part.topic], place->part.partition, place->next};
         if (consumer_seek(in->consumer, &to) < 0) {
                 place->state = PLACE_LET_GO;
                 in->restart = true;
@@ -384,7 +400,8 @@ static void reload(struct intake *in)
 static void watch_epochs(struct intake *in)
 {
         int64_t now = clock_mono_ms();
-        if (now - in->epochs_ms < EPOCHS_MS || !atomic_load(&in->assigned) || !atomic_load(&in->postgres_up))
+        if (now - in->epochs_ms < EPOCHS_MS || !atomic_load(&in->assigned) ||
+                !atomic_load(&in->postgres_up))
                 return;
         in->epochs_ms = now;
         struct db *db = connection(in);
@@ -417,7 +434,9 @@ static void gauges(struct intake *in)
         }
         metrics_set(in->o.metrics, M_writer_lag, 0, all);
         metrics_set(in->o.metrics, M_writer_partitions, 0, owned);
-        int64_t oldest = in->oldest_ms ? in->oldest_ms : in->filling->count ? in->filling->items[0].created_ms : 0;
+        int64_t oldest = in->oldest_ms        ? in->oldest_ms
+                         : in->filling->count ? in->filling->items[0].created_ms
+                                              : 0;
         int64_t age = oldest ? (clock_wall_ms() - oldest) / 1000 : 0;
         metrics_set(in->o.metrics, M_writer_lag_seconds, 0, age > 0 ? age : 0);
 }

@@ -22,12 +22,14 @@ struct intake;
 struct intake_options {
         const char *dsn, *group, *instance; /* instance NULL: none */
         uint32_t timeout_ms;                /* of a question to Postgres */
-        uint32_t session_timeout_ms, batch_max, batch_bytes_max, linger_ms, commit_timeout_ms, retry_max_ms, resume_window_days, stop_ms;
+        uint32_t session_timeout_ms, batch_max, batch_bytes_max, linger_ms, commit_timeout_ms,
+                retry_max_ms, resume_window_days, stop_ms;
         struct bus *bus;
         struct metrics *metrics;
         struct log *log;
         struct lifecycle *lifecycle;
-        void (*died)(void *arg); /* another process took the instance's name; on the intake's thread */
+        void (*died)(
+                void *arg); /* another process took the instance's name; on the intake's thread */
         void *arg;
 };
 

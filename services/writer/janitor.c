@@ -30,7 +30,11 @@ static int tend(struct janitor *j)
 {
         struct db *db = NULL;
         char fault[256] = "";
-        const struct db_options o = {.dsn = j->dsn, .application = "tern-writer-janitor", .connect_ms = j->connect_ms, .statement_ms = STATEMENT_MS, .stop_fd = j->stop_fd};
+        const struct db_options o = {.dsn = j->dsn,
+                .application = "tern-writer-janitor",
+                .connect_ms = j->connect_ms,
+                .statement_ms = STATEMENT_MS,
+                .stop_fd = j->stop_fd};
         int r = db_connect(&o, &db, fault);
         /* Rather later than making readers wait behind a lock that is waited for. */
         if (r == 0)
@@ -40,7 +44,8 @@ static int tend(struct janitor *j)
         if (r == 0)
                 r = days_tend(&j->days, db, clock_wall_ms(), j->log);
         if (r < 0 && r != -ECANCELED)
-                log_warn(j->log, "days_not_tended", F_STR("error", db ? db_error(db)->text : fault));
+                log_warn(
+                        j->log, "days_not_tended", F_STR("error", db ? db_error(db)->text : fault));
         db_free(db);
         return r;
 }
@@ -55,10 +60,12 @@ static void *janitor_main(void *arg)
         return NULL;
 }
 
-int janitor_new(const char *dsn, uint32_t connect_ms, uint32_t window_days, struct log *log, struct janitor **ret)
+int janitor_new(const char *dsn, uint32_t connect_ms, uint32_t window_days, struct log *log,
+        struct janitor **ret)
 {
         struct janitor *j = xcalloc(1, sizeof(*j));
-        *j = (struct janitor){.dsn = dsn, .connect_ms = connect_ms, .days = {.window = window_days}, .log = log};
+        *j = (struct janitor){
+                .dsn = dsn, .connect_ms = connect_ms, .days = {.window = window_days}, .log = log};
         j->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         j->runs = j->stop_fd >= 0 && pthread_create(&j->thread, NULL, janitor_main, j) == 0;
         if (!j->runs) {

@@ -12,7 +12,8 @@
 struct janitor;
 
 /* dsn is borrowed until janitor_free(). */
-MUST_CHECK int janitor_new(const char *dsn, uint32_t connect_ms, uint32_t window_days, struct log *log, struct janitor **ret);
+MUST_CHECK int janitor_new(const char *dsn, uint32_t connect_ms, uint32_t window_days,
+        struct log *log, struct janitor **ret);
 /* Gives up what is under way. NULL is fine; returns NULL. */
 struct janitor *janitor_free(struct janitor *j);
 

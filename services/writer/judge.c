@@ -69,7 +69,8 @@ static bool normalize(struct batch *b, struct item *it)
                 it->id = arena_slice(&b->arena, env.id);
                 it->type = arena_slice(&b->arena, env.type);
                 it->source = arena_slice(&b->arena, env.source);
-                it->value = env.value.p == r->value.p ? r->value : arena_slice(&b->arena, env.value);
+                it->value =
+                        env.value.p == r->value.p ? r->value : arena_slice(&b->arena, env.value);
                 it->key = r->key;
         } else {
                 item_kill(b, it, err.fault, err.field, err.message);
@@ -100,14 +101,16 @@ static void judge_place(struct batch *b, struct item *it)
                 return;
         }
         if (key.n == 0) {
-                item_kill(b, it, EVENT_KEY_MISMATCH, "key", "the key names no subject, and nor does the data");
+                item_kill(b, it, EVENT_KEY_MISMATCH, "key",
+                        "the key names no subject, and nor does the data");
                 return;
         }
         int32_t partition = (int32_t)partition_of(key, p->partitions);
         if (slice_eq(key, it->key) && partition == it->record.partition)
                 return;
         if (bus_record_header(&it->record, HEADER_REKEYED).p) {
-                item_kill(b, it, EVENT_KEY_MISMATCH, "key", "a record that was published again still has another's key or partition");
+                item_kill(b, it, EVENT_KEY_MISMATCH, "key",
+                        "a record that was published again still has another's key or partition");
                 return;
         }
         it->kind = ITEM_REKEY;
@@ -121,12 +124,15 @@ void judge(struct batch *b, struct item *it)
         if (!normalize(b, it))
                 return;
         /* Another backend's own type is stored as it is, so it has to be text. */
-        if (it->type.n > TYPE_BYTES_MAX || !utf8_valid(it->type) || (it->type.n && memchr(it->type.p, '\0', it->type.n))) {
-                item_kill(b, it, EVENT_INVALID, "ce_type", "ce_type is no UTF-8 of at most 255 bytes");
+        if (it->type.n > TYPE_BYTES_MAX || !utf8_valid(it->type) ||
+                (it->type.n && memchr(it->type.p, '\0', it->type.n))) {
+                item_kill(b, it, EVENT_INVALID, "ce_type",
+                        "ce_type is no UTF-8 of at most 255 bytes");
                 return;
         }
         struct event_error err;
-        if (event_parse(it->record.topic, it->type, it->id, it->key, it->value, &it->event, &err) < 0) {
+        if (event_parse(it->record.topic, it->type, it->id, it->key, it->value, &it->event, &err) <
+                0) {
                 it->event = (struct event){0};
                 item_kill(b, it, err.fault, err.field, err.message);
                 return;

@@ -60,9 +60,12 @@ struct app {
 
 static void groups(struct app *app, struct config_group ret[GROUPS])
 {
-        ret[0] = (struct config_group){"Writer", writer_rows, ARRAY_LEN(writer_rows), &app->settings};
-        ret[1] = (struct config_group){"Kafka", bus_settings_rows, bus_settings_count, &app->bus_settings};
-        ret[2] = (struct config_group){"Postgres", store_settings_rows, store_settings_count, &app->store_settings};
+        ret[0] = (struct config_group){
+                "Writer", writer_rows, ARRAY_LEN(writer_rows), &app->settings};
+        ret[1] = (struct config_group){
+                "Kafka", bus_settings_rows, bus_settings_count, &app->bus_settings};
+        ret[2] = (struct config_group){
+                "Postgres", store_settings_rows, store_settings_count, &app->store_settings};
 }
 
 /* ---- settings ---- */
@@ -104,7 +107,10 @@ static int arguments(int argc, char **argv, struct app *app, const struct config
         if (argc > 1 && strcmp(argv[1], "--version") == 0) {
                 buf_add_str(&out, "tern-writer " TERN_VERSION "\n");
         } else if (argc > 1 && strcmp(argv[1], "--help") == 0) {
-                buf_add_str(&out, "tern-writer: writes the log to Postgres, exactly once.\n\nusage: tern-writer [--help|--version|--print-settings]\n\nSettings come from the environment:\n\n");
+                buf_add_str(
+                        &out, "tern-writer: writes the log to Postgres, exactly once.\n\nusage: "
+                              "tern-writer [--help|--version|--print-settings]\n\nSettings come "
+                              "from the environment:\n\n");
                 config_help(all, GROUPS, &out);
         } else if (argc > 1 && strcmp(argv[1], "--print-settings") != 0) {
                 fprintf(stderr, "tern-writer: unknown argument %s (try --help)\n", argv[1]);
@@ -148,7 +154,10 @@ static int wait_for_postgres(struct app *app)
         for (;;) {
                 struct db *db = NULL;
                 char fault[256] = "";
-                const struct db_options o = {.dsn = app->dsn, .application = "tern-writer", .connect_ms = app->store_settings.timeout_ms, .stop_fd = -1};
+                const struct db_options o = {.dsn = app->dsn,
+                        .application = "tern-writer",
+                        .connect_ms = app->store_settings.timeout_ms,
+                        .stop_fd = -1};
                 int r = db_connect(&o, &db, fault);
                 if (r == 0) {
                         db_deadline(db, clock_mono_ms() + app->store_settings.timeout_ms);
@@ -172,7 +181,9 @@ static int wait_for_topics(struct app *app)
                 uint32_t partitions = 0;
                 int r = bus_partitions(app->bus, writer_topics[t], KAFKA_TIMEOUT_MS, &partitions);
                 char why[160];
-                snprintf(why, sizeof(why), "%s: %s", writer_topics[t], r == -ENOENT ? "no such topic (ternctl topics create)" : "Kafka does not answer");
+                snprintf(why, sizeof(why), "%s: %s", writer_topics[t],
+                        r == -ENOENT ? "no such topic (ternctl topics create)"
+                                     : "Kafka does not answer");
                 if (r == 0)
                         t++;
                 else if (wait_more(app, "waiting_for_kafka", why))
@@ -186,7 +197,8 @@ static void on_bus_log(void *arg, int level, const char *facility, const char *t
 {
         struct app *app = arg;
         int64_t now = clock_mono_ms(), last = atomic_load(&app->bus_logged_ms);
-        bool loud = level <= 3 && (last == 0 || now - last >= LOG_EVERY_MS) && atomic_compare_exchange_strong(&app->bus_logged_ms, &last, now);
+        bool loud = level <= 3 && (last == 0 || now - last >= LOG_EVERY_MS) &&
+                    atomic_compare_exchange_strong(&app->bus_logged_ms, &last, now);
         if (loud)
                 log_warn(app->log, "librdkafka", F_STR("facility", facility), F_STR("text", text));
         else
@@ -240,23 +252,43 @@ static int start_intake(struct app *app)
         return -1;
 }
 
+/* What is only written finds its leaders before the first dead letter. */
+static void warm(struct bus *bus)
+{
+        for (size_t t = 0; t < TOPIC_COUNT; t++) {
+                char dlq[64];
+                snprintf(dlq, sizeof(dlq), "%s.dlq", writer_topics[t]);
+                bus_warm(bus, dlq);
+        }
+}
+
 static int start(struct app *app)
 {
         const struct writer_settings *s = &app->settings;
         uint32_t port = 0;
         char fault[256] = "";
-        const struct ops_options oo = {.bind = s->ops_bind, .port = s->ops_port, .lifecycle = &app->lifecycle, .metrics = app->metrics, .not_ready = not_ready, .arg = app};
+        const struct ops_options oo = {.bind = s->ops_bind,
+                .port = s->ops_port,
+                .lifecycle = &app->lifecycle,
+                .metrics = app->metrics,
+                .not_ready = not_ready,
+                .arg = app};
         int r = ops_server_new(&oo, &app->ops, &port);
         if (r < 0)
                 return failed("the ops port cannot be opened", strerror(-r));
-        if (bus_new(&app->bus_settings, app->config.kafka, app->config.kafka_count, "tern-writer", app->metrics, &app->bus, fault) < 0)
-                return failed("Kafka", fault);
+        if (bus_new(&app->bus_settings, app->config.kafka, app->config.kafka_count, "tern-writer",
+                    app->metrics, &app->bus, fault) < 0) {
+                failed("Kafka", fault);
+                return EXIT_SETTINGS;
+        }
         bus_set_log(app->bus, on_bus_log, app);
+        warm(app->bus);
         log_info(app->log, "starting", F_INT("ops_port", port));
         int code = wait_for_postgres(app);
         if (code < 0)
                 code = wait_for_topics(app);
-        if (code < 0 && janitor_new(app->dsn, app->store_settings.timeout_ms, s->resume_window_days, app->log, &app->janitor) < 0)
+        if (code < 0 && janitor_new(app->dsn, app->store_settings.timeout_ms, s->resume_window_days,
+                                app->log, &app->janitor) < 0)
                 code = failed("the janitor", "no thread");
         return code < 0 ? start_intake(app) : code;
 }
@@ -291,7 +323,8 @@ static int run(struct app *app)
         while (code < 0) {
                 bool now = not_ready(app) == NULL;
                 if (now != ready)
-                        log_info(app->log, now ? "ready" : "not_ready", F_STR("reason", now ? "" : not_ready(app)));
+                        log_info(app->log, now ? "ready" : "not_ready",
+                                F_STR("reason", now ? "" : not_ready(app)));
                 ready = now;
                 atomic_store(&app->lifecycle.ready, ready);
                 if (atomic_load(&app->died))
@@ -322,7 +355,8 @@ int main(int argc, char **argv)
                 snprintf(instance, sizeof(instance), "writer-%08x", (unsigned)random_u64());
         app.log = log_new("writer", instance, level_of(app.settings.log_level), STDERR_FILENO);
         if (app.config.warnings.n)
-                log_warn(app.log, "settings_unknown", F_SLICE("text", buf_slice(&app.config.warnings)));
+                log_warn(app.log, "settings_unknown",
+                        F_SLICE("text", buf_slice(&app.config.warnings)));
         app.metrics = metrics_new(METRICS_WRITER);
         metrics_set(app.metrics, M_build_info, 0, 1);
         code = run(&app);

@@ -26,20 +26,21 @@ struct written {
 };
 
 struct outbound {
-        struct bus *bus;         /* borrowed */
-        struct metrics *metrics; /* borrowed */
-        struct log *log;         /* borrowed */
-        struct produce *produce; /* owned */
+        struct bus *bus;          /* borrowed */
+        struct metrics *metrics;  /* borrowed */
+        struct log *log;          /* borrowed */
+        struct produce *produce;  /* owned */
         struct scan_reader *scan; /* owned */
         uint32_t scan_max;
         int64_t logged_ms; /* start of a second, and how many dead letters were logged in it */
         unsigned logged;
         uint32_t dlq_partitions[TOPIC_COUNT]; /* 0: not asked yet */
-        struct written *written;              /* owned array, one for each partition that had dead letters */
+        struct written *written; /* owned array, one for each partition that had dead letters */
         size_t written_count, written_cap;
 };
 
-struct outbound *outbound_new(struct bus *bus, struct metrics *metrics, struct log *log, uint32_t scan_max)
+struct outbound *outbound_new(
+        struct bus *bus, struct metrics *metrics, struct log *log, uint32_t scan_max)
 {
         struct outbound *o = xcalloc(1, sizeof(*o));
         o->bus = bus;
@@ -115,9 +116,12 @@ static int dlq_partition(struct outbound *o, const struct part *p, int32_t *ret,
         if (o->dlq_partitions[p->topic] == 0) {
                 char topic[64];
                 snprintf(topic, sizeof(topic), "%s.dlq", writer_topics[p->topic]);
-                int err = bus_partitions(o->bus, topic, KAFKA_TIMEOUT_MS, &o->dlq_partitions[p->topic]);
+                int err = bus_partitions(
+                        o->bus, topic, KAFKA_TIMEOUT_MS, &o->dlq_partitions[p->topic]);
                 if (err) {
-                        snprintf(why, 256, "%s: %s", topic, err == -ENOENT ? "no such topic (ternctl topics create)" : "Kafka does not answer");
+                        snprintf(why, 256, "%s: %s", topic,
+                                err == -ENOENT ? "no such topic (ternctl topics create)"
+                                               : "Kafka does not answer");
                         return -EIO;
                 }
         }
@@ -126,7 +130,8 @@ static int dlq_partition(struct outbound *o, const struct part *p, int32_t *ret,
 }
 
 /* What a predecessor wrote lies among the last scan_max records: no batch holds more. */
-static int look_back(struct outbound *o, const struct part *p, int32_t dlq, struct written *w, char why[256])
+static int look_back(
+        struct outbound *o, const struct part *p, int32_t dlq, struct written *w, char why[256])
 {
         if (w->assignment == p->assignment)
                 return 0;
@@ -162,8 +167,10 @@ static void note_dead(struct outbound *o, const struct batch *b, const struct it
         }
         if (o->logged++ >= LOGGED_A_SECOND)
                 return;
-        log_warn(o->log, "dead_letter", F_STR("topic", writer_topics[p->topic]), F_INT("partition", p->partition), F_INT("offset", it->record.offset),
-                F_STR("reason", reason), F_STR("field", it->error->field), F_STR("message", it->error->message), F_SLICE("id", it->id));
+        log_warn(o->log, "dead_letter", F_STR("topic", writer_topics[p->topic]),
+                F_INT("partition", p->partition), F_INT("offset", it->record.offset),
+                F_STR("reason", reason), F_STR("field", it->error->field),
+                F_STR("message", it->error->message), F_SLICE("id", it->id));
 }
 
 struct sending { /* the records of one call, and the items they are of */
@@ -189,7 +196,8 @@ static void sending_done(struct sending *s)
 
 static bool too_long(const struct produce_one *one)
 {
-        return one->record.value.n > DEAD_LETTER_WHOLE_MAX && one->outcome != BUS_OK && one->outcome != BUS_UNKNOWN;
+        return one->record.value.n > DEAD_LETTER_WHOLE_MAX && one->outcome != BUS_OK &&
+               one->outcome != BUS_UNKNOWN;
 }
 
 /* Kafka may take no record that long, or not with more headers: then the headers tell where the whole one stood. */
@@ -198,7 +206,8 @@ static void send_again_without_values(struct outbound *o, struct batch *b, struc
         for (size_t i = 0; i < s->count; i++)
                 if (too_long(&s->ones[i])) {
                         struct item *it = s->items[i];
-                        deadletter_make(&s->arena, &b->parts[it->part], it, s->ones[i].record.partition, true, &s->ones[i].record);
+                        deadletter_make(&s->arena, &b->parts[it->part], it,
+                                s->ones[i].record.partition, true, &s->ones[i].record);
                         produce_all(o->produce, &s->ones[i], 1);
                 }
 }
@@ -256,7 +265,8 @@ static struct slice origin_of(struct arena *a, const struct batch *b, const stru
 {
         const struct part *p = &b->parts[it->part];
         char text[96];
-        snprintf(text, sizeof(text), "%s/%d/%" PRId64 "/%u", writer_topics[p->topic], p->partition, it->record.offset, p->epoch);
+        snprintf(text, sizeof(text), "%s/%d/%" PRId64 "/%u", writer_topics[p->topic], p->partition,
+                it->record.offset, p->epoch);
         return arena_slice(a, slice_str(text));
 }
 
@@ -314,7 +324,8 @@ static void add_intent(struct intents *in, const struct part *p, const struct it
         in->count++;
 }
 
-static int collect_intents(struct outbound *o, struct batch *b, size_t from, size_t to, struct targets *t, struct intents *in, char why[256])
+static int collect_intents(struct outbound *o, struct batch *b, size_t from, size_t to,
+        struct targets *t, struct intents *in, char why[256])
 {
         for (size_t i = from; i < to; i++) {
                 struct item *it = &b->items[i];
@@ -322,7 +333,8 @@ static int collect_intents(struct outbound *o, struct batch *b, size_t from, siz
                         continue;
                 const struct part *p = &b->parts[it->part];
                 struct target *to_part = target_of(t, p->topic, it->target);
-                if (to_part->end < 0 && bus_watermarks(o->bus, writer_topics[p->topic], it->target, KAFKA_TIMEOUT_MS, NULL, &to_part->end) < 0)
+                if (to_part->end < 0 && bus_watermarks(o->bus, writer_topics[p->topic], it->target,
+                                                KAFKA_TIMEOUT_MS, NULL, &to_part->end) < 0)
                         return kafka_away(why, "the end of the right partition is not known");
                 add_intent(in, p, it, to_part->end);
                 map_put(&t->intended, origin_of(&t->arena, b, it), it);
@@ -345,7 +357,9 @@ static int write_intents(struct db *db, struct intents *in, struct targets *t, c
                 return r;
         }
         for (size_t i = 0; i < res.rows; i++) {
-                struct target *known = target_of(t, writer_topic_of(slice_str(db_value(&res, i, 0))), (int32_t)db_int(&res, i, 1));
+                struct target *known =
+                        target_of(t, writer_topic_of(slice_str(db_value(&res, i, 0))),
+                                (int32_t)db_int(&res, i, 1));
                 int64_t from = db_int(&res, i, 2);
                 if (known->from < 0 || from < known->from)
                         known->from = from;
@@ -363,7 +377,8 @@ static void look_for_copy(void *arg, const struct bus_record *r)
                 it->sent = true;
 }
 
-static int intend(struct outbound *o, struct db *db, struct batch *b, size_t from, size_t to, char why[256])
+static int intend(
+        struct outbound *o, struct db *db, struct batch *b, size_t from, size_t to, char why[256])
 {
         struct targets t = {.arena = ARENA_EMPTY};
         struct intents in = {.count = 0};
@@ -371,7 +386,9 @@ static int intend(struct outbound *o, struct db *db, struct batch *b, size_t fro
         if (r == 0 && in.count)
                 r = write_intents(db, &in, &t, why);
         for (size_t i = 0; r == 0 && i < t.count; i++)
-                if (t.all[i].from >= 0 && scan_from(o->scan, writer_topics[t.all[i].topic], t.all[i].partition, t.all[i].from, KAFKA_TIMEOUT_MS, look_for_copy, &t) < 0)
+                if (t.all[i].from >= 0 &&
+                        scan_from(o->scan, writer_topics[t.all[i].topic], t.all[i].partition,
+                                t.all[i].from, KAFKA_TIMEOUT_MS, look_for_copy, &t) < 0)
                         r = kafka_away(why, "the right partition cannot be searched");
         for (size_t i = 0; i < 6; i++)
                 buf_done(&in.column[i]);
@@ -381,7 +398,8 @@ static int intend(struct outbound *o, struct db *db, struct batch *b, size_t fro
 
 static bool is_replaced(struct slice name)
 {
-        static const char *const names[] = {"ce_id", "ce_type", "ce_source", "ce_specversion", "content-type", HEADER_REKEYED};
+        static const char *const names[] = {
+                "ce_id", "ce_type", "ce_source", "ce_specversion", "content-type", HEADER_REKEYED};
         for (size_t i = 0; i < ARRAY_LEN(names); i++)
                 if (slice_is(name, names[i]))
                         return true;
@@ -389,7 +407,8 @@ static bool is_replaced(struct slice name)
 }
 
 /* Binary mode, under the same id; what else the record carried goes with it. */
-static void make_copy(struct arena *a, const struct batch *b, const struct item *it, struct bus_record *ret)
+static void make_copy(
+        struct arena *a, const struct batch *b, const struct item *it, struct bus_record *ret)
 {
         const struct bus_record *r = &it->record;
         struct bus_header *h = arena_take(a, (r->header_count + 6) * sizeof(*h));
@@ -397,7 +416,8 @@ static void make_copy(struct arena *a, const struct batch *b, const struct item 
         h[n++] = (struct bus_header){SLICE_LIT("ce_specversion"), SLICE_LIT("1.0")};
         h[n++] = (struct bus_header){SLICE_LIT("ce_id"), it->id};
         h[n++] = (struct bus_header){SLICE_LIT("ce_type"), it->type};
-        h[n++] = (struct bus_header){SLICE_LIT("ce_source"), it->source.n ? it->source : SLICE_LIT("tern-writer")};
+        h[n++] = (struct bus_header){
+                SLICE_LIT("ce_source"), it->source.n ? it->source : SLICE_LIT("tern-writer")};
         h[n++] = (struct bus_header){SLICE_LIT("content-type"), SLICE_LIT("application/json")};
         h[n++] = (struct bus_header){SLICE_LIT(HEADER_REKEYED), origin_of(a, b, it)};
         for (size_t i = 0; i < r->header_count; i++)
@@ -427,7 +447,8 @@ static int send_copies(struct outbound *o, struct sending *s, char why[256])
         return r;
 }
 
-static int copies(struct outbound *o, struct db *db, struct batch *b, size_t from, size_t to, char why[256])
+static int copies(
+        struct outbound *o, struct db *db, struct batch *b, size_t from, size_t to, char why[256])
 {
         struct sending s;
         sending_init(&s, to - from);
@@ -445,7 +466,8 @@ static int copies(struct outbound *o, struct db *db, struct batch *b, size_t fro
         return r;
 }
 
-int outbound_send(struct outbound *o, struct db *db, struct batch *b, size_t from, size_t to, char why[256])
+int outbound_send(
+        struct outbound *o, struct db *db, struct batch *b, size_t from, size_t to, char why[256])
 {
         int r = dead_letters(o, b, from, to, why);
         return r < 0 ? r : copies(o, db, b, from, to, why);

@@ -21,14 +21,16 @@
 struct db;
 struct outbound;
 
-struct outbound *outbound_new(struct bus *bus, struct metrics *metrics, struct log *log, uint32_t scan_max);
+struct outbound *outbound_new(
+        struct bus *bus, struct metrics *metrics, struct log *log, uint32_t scan_max);
 /* NULL is fine; returns NULL. */
 struct outbound *outbound_free(struct outbound *o);
 
 /* Sends the dead letters and copies of items [from, to) whose partitions are not fenced and that are not marked sent yet. 0: all stand in the
  * log. -EIO: Kafka is away, -EAGAIN or another code of db.h: Postgres; to be called again after a pause: what
  * was confirmed is marked and not sent again. why: one line. */
-MUST_CHECK int outbound_send(struct outbound *o, struct db *db, struct batch *b, size_t from, size_t to, char why[256]);
+MUST_CHECK int outbound_send(
+        struct outbound *o, struct db *db, struct batch *b, size_t from, size_t to, char why[256]);
 
 /* A record whose value is longer goes to the .dlq without it if Kafka does not take it whole. */
 #define DEAD_LETTER_WHOLE_MAX 900000

@@ -46,7 +46,8 @@ static struct place *slot(struct places *p, enum writer_topic topic, int32_t par
         size_t need = (size_t)partition + 1;
         if (need > p->count[topic]) {
                 p->of[topic] = xrealloc(p->of[topic], need * sizeof(*p->of[topic]));
-                memset(p->of[topic] + p->count[topic], 0, (need - p->count[topic]) * sizeof(*p->of[topic]));
+                memset(p->of[topic] + p->count[topic], 0,
+                        (need - p->count[topic]) * sizeof(*p->of[topic]));
                 p->count[topic] = need;
         }
         return &p->of[topic][partition];
@@ -71,13 +72,15 @@ static int load_lives(struct db *db, struct life lives[TOPIC_COUNT])
         for (size_t i = 0; i < res.rows; i++) {
                 enum writer_topic t = writer_topic_of(slice_str(db_value(&res, i, 0)));
                 if (t < TOPIC_COUNT)
-                        lives[t] = (struct life){(uint32_t)db_int(&res, i, 1), (uint32_t)db_int(&res, i, 2)};
+                        lives[t] = (struct life){
+                                (uint32_t)db_int(&res, i, 1), (uint32_t)db_int(&res, i, 2)};
         }
         db_result_done(&res);
         return 0;
 }
 
-static int register_first(struct places *p, struct db *db, enum writer_topic t, struct life *ret, char why[256])
+static int register_first(
+        struct places *p, struct db *db, enum writer_topic t, struct life *ret, char why[256])
 {
         struct admin_cluster cluster;
         uint32_t partitions = 0;
@@ -104,24 +107,28 @@ int places_epochs_changed(struct places *p, struct db *db)
         int r = load_lives(db, lives);
         for (size_t t = 0; r == 0 && t < TOPIC_COUNT; t++)
                 for (size_t i = 0; r == 0 && i < p->count[t]; i++)
-                        if (p->of[t][i].state != PLACE_NOT_OURS && lives[t].epoch > p->of[t][i].part.epoch)
+                        if (p->of[t][i].state != PLACE_NOT_OURS &&
+                                lives[t].epoch > p->of[t][i].part.epoch)
                                 r = 1;
         return r;
 }
 
 /* ---- places ---- */
 
-static bool find_place(const struct db_result *res, enum writer_topic t, int32_t partition, uint32_t epoch, int64_t *ret)
+static bool find_place(const struct db_result *res, enum writer_topic t, int32_t partition,
+        uint32_t epoch, int64_t *ret)
 {
         for (size_t i = 0; i < res->rows; i++)
-                if (strcmp(db_value(res, i, 0), writer_topics[t]) == 0 && db_int(res, i, 1) == partition && db_int(res, i, 2) == epoch) {
+                if (strcmp(db_value(res, i, 0), writer_topics[t]) == 0 &&
+                        db_int(res, i, 1) == partition && db_int(res, i, 2) == epoch) {
                         *ret = db_int(res, i, 3);
                         return true;
                 }
         return false;
 }
 
-static int run_place(struct db *db, int sql, const struct part *part, int64_t a, int64_t b, size_t count, char why[256])
+static int run_place(struct db *db, int sql, const struct part *part, int64_t a, int64_t b,
+        size_t count, char why[256])
 {
         char partition[16], epoch[16], first[24], second[24];
         snprintf(partition, sizeof(partition), "%d", part->partition);
@@ -135,9 +142,11 @@ static int run_place(struct db *db, int sql, const struct part *part, int64_t a,
 
 static int log_start(struct places *p, const struct part *part, int64_t *ret, char why[256])
 {
-        int r = bus_watermarks(p->bus, writer_topics[part->topic], part->partition, KAFKA_TIMEOUT_MS, ret, NULL);
+        int r = bus_watermarks(
+                p->bus, writer_topics[part->topic], part->partition, KAFKA_TIMEOUT_MS, ret, NULL);
         if (r < 0)
-                snprintf(why, 256, "Kafka does not tell where partition %d of %s starts", part->partition, writer_topics[part->topic]);
+                snprintf(why, 256, "Kafka does not tell where partition %d of %s starts",
+                        part->partition, writer_topics[part->topic]);
         return r < 0 ? -EIO : 0;
 }
 
@@ -148,8 +157,9 @@ static int skip_lost(struct places *p, struct db *db, struct place *place, char 
         int r = log_start(p, &place->part, &low, why);
         if (r < 0 || low <= place->next)
                 return r;
-        log_error(p->log, "records_lost", F_STR("topic", writer_topics[place->part.topic]), F_INT("partition", place->part.partition),
-                F_INT("from", place->next), F_INT("to", low), F_STR("message", "the log was cut before they were written"));
+        log_error(p->log, "records_lost", F_STR("topic", writer_topics[place->part.topic]),
+                F_INT("partition", place->part.partition), F_INT("from", place->next),
+                F_INT("to", low), F_STR("message", "the log was cut before they were written"));
         r = run_place(db, WRITER_SQL_PLACE_SKIP, &place->part, place->next, low, 5, why);
         place->next = place->committed = r == 0 ? low : place->next;
         return r;
@@ -168,9 +178,11 @@ static int first_place(struct places *p, struct db *db, struct place *place, cha
 static void beyond_end(struct places *p, struct place *place, int64_t high)
 {
         place->state = PLACE_STOPPED;
-        log_error(p->log, "beyond_the_logs_end", F_STR("topic", writer_topics[place->part.topic]), F_INT("partition", place->part.partition),
-                F_INT("next", place->next), F_INT("end", high),
-                F_STR("message", "the archive has read further than the log reaches: was the topic made anew? (ternctl topics create registers that)"));
+        log_error(p->log, "beyond_the_logs_end", F_STR("topic", writer_topics[place->part.topic]),
+                F_INT("partition", place->part.partition), F_INT("next", place->next),
+                F_INT("end", high),
+                F_STR("message", "the archive has read further than the log reaches: was the topic "
+                                 "made anew? (ternctl topics create registers that)"));
 }
 
 struct asking { /* what one assignment has been told so far */
@@ -196,7 +208,8 @@ static int load_highs(struct places *p, struct asking *a, enum writer_topic t, c
         return r < 0 ? -EIO : 0;
 }
 
-static int assign_one(struct places *p, struct db *db, struct asking *a, struct consumer_partition *one, char why[256])
+static int assign_one(struct places *p, struct db *db, struct asking *a,
+        struct consumer_partition *one, char why[256])
 {
         enum writer_topic t = writer_topic_of(slice_str(one->topic));
         CHECK(t < TOPIC_COUNT);
@@ -207,7 +220,11 @@ static int assign_one(struct places *p, struct db *db, struct asking *a, struct 
                 return r;
         struct place *place = slot(p, t, one->partition);
         *place = (struct place){
-                .part = {.topic = t, .partition = one->partition, .epoch = a->lives[t].epoch, .partitions = a->lives[t].partitions, .assignment = p->assignment},
+                .part = {.topic = t,
+                        .partition = one->partition,
+                        .epoch = a->lives[t].epoch,
+                        .partitions = a->lives[t].partitions,
+                        .assignment = p->assignment},
                 .state = PLACE_READING,
         };
         if (!find_place(&a->places, t, one->partition, place->part.epoch, &place->next))
@@ -215,13 +232,15 @@ static int assign_one(struct places *p, struct db *db, struct asking *a, struct 
         place->committed = place->next;
         if (r == 0 && p->check_start)
                 r = skip_lost(p, db, place, why);
-        if (r == 0 && (uint32_t)one->partition < a->high_count[t] && place->next > a->highs[t][one->partition])
+        if (r == 0 && (uint32_t)one->partition < a->high_count[t] &&
+                place->next > a->highs[t][one->partition])
                 beyond_end(p, place, a->highs[t][one->partition]);
         one->offset = place->state == PLACE_STOPPED ? CONSUMER_END : place->next;
         return r;
 }
 
-int places_assign(struct places *p, struct db *db, struct consumer_partition *parts, size_t count, char why[256])
+int places_assign(struct places *p, struct db *db, struct consumer_partition *parts, size_t count,
+        char why[256])
 {
         struct asking a = {.places = DB_RESULT_NONE};
         const char *params[] = {ALL_TOPICS};
@@ -258,7 +277,9 @@ int places_reload(struct places *p, struct db *db, struct place *place)
                 return r;
         int64_t next = 0;
         /* The row is gone: as good as a new life. */
-        r = find_place(&res, place->part.topic, place->part.partition, place->part.epoch, &next) ? 0 : -ESTALE;
+        r = find_place(&res, place->part.topic, place->part.partition, place->part.epoch, &next)
+                    ? 0
+                    : -ESTALE;
         if (r == 0) {
                 place->next = place->committed = next;
                 place->part.assignment = ++p->assignment;

@@ -18,7 +18,7 @@ struct db;
 enum place_state {
         PLACE_NOT_OURS,
         PLACE_READING,
-        PLACE_LET_GO,  /* fenced or abandoned: what comes is not taken until its place has been read again */
+        PLACE_LET_GO, /* fenced or abandoned: what comes is not taken until its place has been read again */
         PLACE_STOPPED, /* beyond the log's end: only a new life of the topic, or an operator, helps */
 };
 
@@ -30,13 +30,13 @@ struct place {
 };
 
 struct places {
-        struct bus *bus; /* borrowed */
-        struct log *log; /* borrowed */
+        struct bus *bus;               /* borrowed */
+        struct log *log;               /* borrowed */
         struct place *of[TOPIC_COUNT]; /* owned arrays by partition */
         size_t count[TOPIC_COUNT];
-        uint64_t assignment;           /* number of the present one */
+        uint64_t assignment; /* number of the present one */
         size_t owned;
-        bool check_start;              /* a place was outside of the log: compare with its start too */
+        bool check_start; /* a place was outside of the log: compare with its start too */
 };
 
 void places_done(struct places *p);
@@ -46,7 +46,8 @@ void places_clear(struct places *p);
 
 /* Reads where each of these partitions stands and makes them ours; parts[].offset is filled. 0, or -EIO and the like with a line in why: not
  * now. */
-MUST_CHECK int places_assign(struct places *p, struct db *db, struct consumer_partition *parts, size_t count, char why[256]);
+MUST_CHECK int places_assign(struct places *p, struct db *db, struct consumer_partition *parts,
+        size_t count, char why[256]);
 /* Reads one place again, after it was let go. 0: it is being read from place->next on, under a new assignment number; -ESTALE: its topic is in a
  * new life, and all have to be assigned anew; else a code of db.h. */
 MUST_CHECK int places_reload(struct places *p, struct db *db, struct place *place);

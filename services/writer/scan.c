@@ -30,8 +30,8 @@ struct scan_reader *scan_free(struct scan_reader *s)
         return NULL;
 }
 
-static int read_range(struct scan_reader *s, const char *topic, int32_t partition, int64_t from, int64_t to, int64_t until_ms,
-        void (*fn)(void *arg, const struct bus_record *r), void *arg)
+static int read_range(struct scan_reader *s, const char *topic, int32_t partition, int64_t from,
+        int64_t to, int64_t until_ms, void (*fn)(void *arg, const struct bus_record *r), void *arg)
 {
         char fault[256];
         if (!s->seek && seek_new(s->bus, &s->seek, fault) < 0)
@@ -54,8 +54,8 @@ static int read_range(struct scan_reader *s, const char *topic, int32_t partitio
         return err;
 }
 
-static int scan(struct scan_reader *s, const char *topic, int32_t partition, int64_t from, int64_t last, int timeout_ms,
-        void (*fn)(void *arg, const struct bus_record *r), void *arg)
+static int scan(struct scan_reader *s, const char *topic, int32_t partition, int64_t from,
+        int64_t last, int timeout_ms, void (*fn)(void *arg, const struct bus_record *r), void *arg)
 {
         int64_t low = 0, high = 0, until_ms = clock_mono_ms() + timeout_ms;
         int err = bus_watermarks(s->bus, topic, partition, timeout_ms, &low, &high);
@@ -71,14 +71,14 @@ static int scan(struct scan_reader *s, const char *topic, int32_t partition, int
         return err && err != -ETIMEDOUT ? -EIO : err;
 }
 
-int scan_from(struct scan_reader *s, const char *topic, int32_t partition, int64_t from, int timeout_ms,
-        void (*fn)(void *arg, const struct bus_record *r), void *arg)
+int scan_from(struct scan_reader *s, const char *topic, int32_t partition, int64_t from,
+        int timeout_ms, void (*fn)(void *arg, const struct bus_record *r), void *arg)
 {
         return scan(s, topic, partition, from, 0, timeout_ms, fn, arg);
 }
 
-int scan_last(struct scan_reader *s, const char *topic, int32_t partition, int64_t count, int timeout_ms,
-        void (*fn)(void *arg, const struct bus_record *r), void *arg)
+int scan_last(struct scan_reader *s, const char *topic, int32_t partition, int64_t count,
+        int timeout_ms, void (*fn)(void *arg, const struct bus_record *r), void *arg)
 {
         return scan(s, topic, partition, 0, count, timeout_ms, fn, arg);
 }

@@ -16,7 +16,7 @@ struct session {
 struct fold {
         struct session *all; /* owned array of cap */
         size_t count, cap;
-        struct map by_key;   /* to index + 1 */
+        struct map by_key; /* to index + 1 */
 };
 
 static struct session *session_of(struct fold *f, struct slice key)

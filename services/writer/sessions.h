@@ -15,6 +15,7 @@ struct db;
 
 /* Folds the session records of items [from, to) into rows of the table session, one a session at most. 0 or a
  * code of db.h. Inside the transaction. */
-MUST_CHECK int sessions_fold(struct db *db, struct rows *r, const struct batch *b, size_t from, size_t to);
+MUST_CHECK int sessions_fold(
+        struct db *db, struct rows *r, const struct batch *b, size_t from, size_t to);
 
 #endif

@@ -17,18 +17,18 @@ enum error_class db_class_of(const char *sqlstate)
                 const char *prefix;
                 enum error_class class;
         } rows[] = {
-                {"25006", ERROR_RETRY},  /* read-only: this server became a standby */
-                {"55P03", ERROR_RETRY},  /* a lock was not to be had in time */
-                {"57", ERROR_RETRY},     /* shutdown, cancelled, cannot connect now */
-                {"08", ERROR_RETRY},     /* connection */
-                {"53", ERROR_RETRY},     /* out of disk, memory, connections */
-                {"58", ERROR_RETRY},     /* the system's errors */
-                {"40", ERROR_RETRY},     /* deadlock, serialization */
-                {"28", ERROR_FATAL},     /* who we are is refused */
-                {"21", ERROR_POISON},    /* one row affected twice */
-                {"22", ERROR_POISON},    /* data */
-                {"23", ERROR_POISON},    /* constraints */
-                {"54", ERROR_POISON},    /* too large for an index or a row */
+                {"25006", ERROR_RETRY}, /* read-only: this server became a standby */
+                {"55P03", ERROR_RETRY}, /* a lock was not to be had in time */
+                {"57", ERROR_RETRY},    /* shutdown, cancelled, cannot connect now */
+                {"08", ERROR_RETRY},    /* connection */
+                {"53", ERROR_RETRY},    /* out of disk, memory, connections */
+                {"58", ERROR_RETRY},    /* the system's errors */
+                {"40", ERROR_RETRY},    /* deadlock, serialization */
+                {"28", ERROR_FATAL},    /* who we are is refused */
+                {"21", ERROR_POISON},   /* one row affected twice */
+                {"22", ERROR_POISON},   /* data */
+                {"23", ERROR_POISON},   /* constraints */
+                {"54", ERROR_POISON},   /* too large for an index or a row */
         };
         for (size_t i = 0; i < ARRAY_LEN(rows); i++)
                 if (strncmp(sqlstate, rows[i].prefix, strlen(rows[i].prefix)) == 0)
@@ -73,7 +73,9 @@ int db_fail_result(struct db *db, const PGresult *res)
         const char *text = res ? PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY) : NULL;
         db->error = (struct db_error){.class = db_class_of(state ? state : "")};
         snprintf(db->error.sqlstate, sizeof(db->error.sqlstate), "%s", state ? state : "");
-        set_text(db->error.text, text ? text : db->pg ? PQerrorMessage(db->pg) : "the connection is closed");
+        set_text(db->error.text, text     ? text
+                                 : db->pg ? PQerrorMessage(db->pg)
+                                          : "the connection is closed");
         if (!db->pg || PQstatus(db->pg) != CONNECTION_OK) {
                 db->error.class = ERROR_RETRY;
                 db_lose(db);
@@ -103,7 +105,8 @@ static int wait_socket(struct db *db, int fd, short events)
                                 return fail(db, ERROR_RETRY, -ETIMEDOUT, "no answer in time");
                         timeout = left > 60000 ? 60000 : (int)left;
                 }
-                struct pollfd fds[2] = {{.fd = fd, .events = events}, {.fd = db->stop_fd, .events = POLLIN}};
+                struct pollfd fds[2] = {
+                        {.fd = fd, .events = events}, {.fd = db->stop_fd, .events = POLLIN}};
                 int n = poll(fds, db->stop_fd >= 0 ? 2 : 1, timeout);
                 if (n > 0 && db->stop_fd >= 0 && fds[1].revents)
                         return fail(db, ERROR_RETRY, -ECANCELED, "given up");
@@ -208,7 +211,8 @@ static void ignore_notice(void *arg, const PGresult *res)
 /* What stands before dbname is a default, what stands after it is not the address's to change. */
 static PGconn *start(const struct db_options *o)
 {
-        const char *names[] = {"keepalives_idle", "keepalives_interval", "keepalives_count", "dbname", "fallback_application_name", "client_encoding", NULL};
+        const char *names[] = {"keepalives_idle", "keepalives_interval", "keepalives_count",
+                "dbname", "fallback_application_name", "client_encoding", NULL};
         const char *values[] = {"10", "5", "3", o->dsn, o->application, "UTF8", NULL};
         return PQconnectStartParams(names, values, 1);
 }
@@ -232,7 +236,8 @@ static int set_up(struct db *db, const struct db_options *o)
 {
         char sql[256];
         snprintf(sql, sizeof(sql),
-                "SET statement_timeout = %u; SET default_transaction_read_only = %s; SET timezone = 'UTC';"
+                "SET statement_timeout = %u; SET default_transaction_read_only = %s; SET timezone "
+                "= 'UTC';"
                 " SET idle_in_transaction_session_timeout = 60000; SET jit = off",
                 o->statement_ms, o->read_only ? "on" : "off");
         return db_exec(db, sql, NULL);

@@ -29,7 +29,7 @@ struct db_options {
         uint32_t connect_ms;     /* bound of db_connect() */
         uint32_t statement_ms;   /* the server's own bound of a statement; 0 none */
         bool read_only;
-        int stop_fd;             /* readable = give up whatever is waited for; -1 none */
+        int stop_fd; /* readable = give up whatever is waited for; -1 none */
 };
 
 /* The address that the settings name, borrowed from them; NULL with a sentence in fault if there is none or it cannot
@@ -74,7 +74,8 @@ int64_t db_int(const struct db_result *r, size_t row, size_t column);
 /* Plain SQL, several statements allowed. The result is the last one's. */
 MUST_CHECK int db_exec(struct db *db, const char *sql, struct db_result *ret);
 /* A statement that is prepared at its first use. params are text, NULL = SQL NULL. */
-MUST_CHECK int db_run(struct db *db, const struct store_statement *st, const char *const *params, size_t param_count, struct db_result *ret);
+MUST_CHECK int db_run(struct db *db, const struct store_statement *st, const char *const *params,
+        size_t param_count, struct db_result *ret);
 /* sql: "COPY … FROM STDIN (FORMAT binary)"; data: whole, as copy.h makes it. */
 MUST_CHECK int db_copy_in(struct db *db, const char *sql, struct slice data, uint64_t *ret_rows);
 

@@ -14,7 +14,8 @@ void store_job_init(struct store_job *j, struct mailbox *reply, void (*done)(str
         list_init(&j->mail.link);
 }
 
-void store_job_step(struct store_job *j, const struct store_statement *st, const char *const *params, size_t param_count)
+void store_job_step(struct store_job *j, const struct store_statement *st,
+        const char *const *params, size_t param_count)
 {
         CHECK(j->step_count < STORE_JOB_STEPS && param_count <= STORE_PARAMS_MAX);
         size_t at = j->step_count++;
@@ -109,10 +110,13 @@ static bool send_all(struct db *db, struct store_job *j)
         bool several = j->step_count > 1;
         bool ok = PQenterPipelineMode(db->pg) == 1;
         if (several)
-                ok = ok && PQsendQueryParams(db->pg, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", 0, NULL, NULL, NULL, NULL, 0);
+                ok = ok &&
+                     PQsendQueryParams(db->pg, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", 0,
+                             NULL, NULL, NULL, NULL, 0);
         for (size_t i = 0; ok && i < j->step_count; i++)
-                ok = PQsendQueryPrepared(db->pg, j->step[i].statement->name, (int)j->step[i].param_count,
-                             (const char *const *)j->step[i].params, NULL, NULL, 0) == 1;
+                ok = PQsendQueryPrepared(db->pg, j->step[i].statement->name,
+                             (int)j->step[i].param_count, (const char *const *)j->step[i].params,
+                             NULL, NULL, 0) == 1;
         if (several)
                 ok = ok && PQsendQueryParams(db->pg, "COMMIT", 0, NULL, NULL, NULL, NULL, 0);
         return ok && PQpipelineSync(db->pg) == 1;
@@ -140,7 +144,8 @@ static int collect(struct db *db, struct store_job *j)
                         PQclear(res);
                         return err;
                 }
-                if (status == PGRES_TUPLES_OK && index >= 0 && (size_t)index < j->step_count && !j->step[index].handle) {
+                if (status == PGRES_TUPLES_OK && index >= 0 && (size_t)index < j->step_count &&
+                        !j->step[index].handle) {
                         j->step[index].handle = result_new(res, &j->step[index].result);
                         continue;
                 }
@@ -168,7 +173,8 @@ static int run_once(struct db *db, struct store_job *j)
         if (r == 0)
                 r = send_all(db, j) ? collect(db, j) : db_fail_result(db, NULL);
         /* Whatever cannot be brought back to an idle, plain connection goes. */
-        if (db->pg && PQpipelineStatus(db->pg) != PQ_PIPELINE_OFF && PQexitPipelineMode(db->pg) != 1)
+        if (db->pg && PQpipelineStatus(db->pg) != PQ_PIPELINE_OFF &&
+                PQexitPipelineMode(db->pg) != 1)
                 db_lose(db);
         if (r < 0)
                 db_rollback(db);
@@ -204,7 +210,11 @@ int job_run(struct db *db, struct store_job *j)
                 const struct db_error *e = &db->error;
                 /* The server's own time limit is this job's. */
                 bool late = r == -ETIMEDOUT || strcmp(e->sqlstate, "57014") == 0;
-                job_fail(j, late ? -ETIMEDOUT : r == -EINVAL || r == -EPROTO ? -EINVAL : -EIO, e->text);
+                job_fail(j,
+                        late                           ? -ETIMEDOUT
+                        : r == -EINVAL || r == -EPROTO ? -EINVAL
+                                                       : -EIO,
+                        e->text);
         }
         return j->err;
 }

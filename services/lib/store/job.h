@@ -23,6 +23,7 @@ void job_free_results(struct store_results *r);
 void job_free_params(struct store_job *j);
 /* Prepares every statement of the sets. Those that Postgres refuses are left for their first use; *ret_refused counts
  * them. 0, or the connection was lost. */
-MUST_CHECK int job_prepare_all(struct db *db, const struct store_set *sets, size_t count, size_t *ret_refused);
+MUST_CHECK int job_prepare_all(
+        struct db *db, const struct store_set *sets, size_t count, size_t *ret_refused);
 
 #endif

@@ -31,20 +31,28 @@ static const struct migration *find(const struct migration *m, size_t count, int
 }
 
 /* Compares what is applied with what this build has. *ret_newest: the newest version applied, 0 none. */
-static int compare(struct db *db, const struct migration *m, size_t count, int *ret_newest, char fault[256])
+static int compare(
+        struct db *db, const struct migration *m, size_t count, int *ret_newest, char fault[256])
 {
         struct db_result res = DB_RESULT_NONE;
-        int r = db_exec(db, "SELECT version, name, checksum FROM schema_migration ORDER BY version", &res);
+        int r = db_exec(
+                db, "SELECT version, name, checksum FROM schema_migration ORDER BY version", &res);
         if (r < 0)
                 return fail(db, r, "the schema's version cannot be read", fault);
         *ret_newest = 0;
         for (size_t i = 0; r == 0 && i < res.rows; i++) {
                 const struct migration *known = find(m, count, db_int(&res, i, 0));
                 if (!known) {
-                        snprintf(fault, 256, "the schema is too new: it has migration %s (%.100s), this build knows %zu", db_value(&res, i, 0), db_value(&res, i, 1), count);
+                        snprintf(fault, 256,
+                                "the schema is too new: it has migration %s (%.100s), this build "
+                                "knows %zu",
+                                db_value(&res, i, 0), db_value(&res, i, 1), count);
                         r = -EINVAL;
                 } else if (strcmp(known->checksum, db_value(&res, i, 2)) != 0) {
-                        snprintf(fault, 256, "migration %04d_%s is not the one that was applied: its checksum differs", known->version, known->name);
+                        snprintf(fault, 256,
+                                "migration %04d_%s is not the one that was applied: its checksum "
+                                "differs",
+                                known->version, known->name);
                         r = -EINVAL;
                 } else {
                         *ret_newest = known->version;
@@ -75,11 +83,13 @@ static int apply(struct db *db, const struct migration *m, char fault[256])
         return r;
 }
 
-static int migrate_locked(struct db *db, const struct migration *m, size_t count, migrate_progress progress, void *arg, char fault[256])
+static int migrate_locked(struct db *db, const struct migration *m, size_t count,
+        migrate_progress progress, void *arg, char fault[256])
 {
         int r = db_exec(db,
                 "CREATE TABLE IF NOT EXISTS schema_migration ("
-                "version int PRIMARY KEY, name text NOT NULL, checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())",
+                "version int PRIMARY KEY, name text NOT NULL, checksum text NOT NULL, applied_at "
+                "timestamptz NOT NULL DEFAULT now())",
                 NULL);
         if (r < 0)
                 return fail(db, r, "the table of migrations cannot be made", fault);
@@ -95,7 +105,8 @@ static int migrate_locked(struct db *db, const struct migration *m, size_t count
         return r;
 }
 
-int store_migrate(struct db *db, const struct migration *m, size_t count, migrate_progress progress, void *arg, char fault[256])
+int store_migrate(struct db *db, const struct migration *m, size_t count, migrate_progress progress,
+        void *arg, char fault[256])
 {
         /* The lock is the session's: it outlives the transactions, and a death gives it back. */
         int r = db_exec(db, "SELECT pg_advisory_lock(" LOCK_KEY ")", NULL);
@@ -120,7 +131,10 @@ int db_schema_check(struct db *db, char fault[256])
                 r = compare(db, migrations_embedded, migrations_embedded_count, &newest, fault);
         int expected = migrations_embedded[migrations_embedded_count - 1].version;
         if (r == 0 && newest < expected) {
-                snprintf(fault, 256, "the schema is too old: it is at version %d, this build needs %d (run ternctl migrate)", newest, expected);
+                snprintf(fault, 256,
+                        "the schema is too old: it is at version %d, this build needs %d (run "
+                        "ternctl migrate)",
+                        newest, expected);
                 r = -EINVAL;
         }
         return r;
@@ -132,7 +146,11 @@ int schema_check(const struct store_settings *s, char fault[256])
         const char *dsn = db_dsn(s, fault);
         if (!dsn)
                 return -EINVAL;
-        const struct db_options o = {.dsn = dsn, .application = "tern", .connect_ms = s->timeout_ms, .read_only = true, .stop_fd = -1};
+        const struct db_options o = {.dsn = dsn,
+                .application = "tern",
+                .connect_ms = s->timeout_ms,
+                .read_only = true,
+                .stop_fd = -1};
         if (db_connect(&o, &db, fault) < 0)
                 return 0;
         db_deadline(db, clock_mono_ms() + s->timeout_ms);

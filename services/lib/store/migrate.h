@@ -34,7 +34,8 @@ typedef void (*migrate_progress)(void *arg, const struct migration *m, bool fres
 
 /* 0, or a code of db.h, or -EINVAL with a sentence in fault: a file changed after it was applied, the database is newer than
  * this build, a migration fails. What was applied before the failure stays. */
-MUST_CHECK int store_migrate(struct db *db, const struct migration *m, size_t count, migrate_progress progress, void *arg, char fault[256]);
+MUST_CHECK int store_migrate(struct db *db, const struct migration *m, size_t count,
+        migrate_progress progress, void *arg, char fault[256]);
 
 /* 0: the schema is this build's. -EINVAL: too old, too new or changed, with a sentence in fault. Else a code of db.h. */
 MUST_CHECK int db_schema_check(struct db *db, char fault[256]);

@@ -20,7 +20,9 @@ void db_result_done(struct db_result *r)
 const char *db_value(const struct db_result *r, size_t row, size_t column)
 {
         CHECK(row < r->rows && column < r->columns);
-        return PQgetisnull(r->handle, (int)row, (int)column) ? NULL : PQgetvalue(r->handle, (int)row, (int)column);
+        return PQgetisnull(r->handle, (int)row, (int)column)
+                       ? NULL
+                       : PQgetvalue(r->handle, (int)row, (int)column);
 }
 
 size_t db_length(const struct db_result *r, size_t row, size_t column)
@@ -70,7 +72,8 @@ static int collect(struct db *db, struct db_result *ret)
                 if (!res)
                         break;
                 ExecStatusType status = PQresultStatus(res);
-                if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK || status == PGRES_EMPTY_QUERY) {
+                if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK ||
+                        status == PGRES_EMPTY_QUERY) {
                         PQclear(last);
                         last = res;
                         continue;
@@ -135,11 +138,13 @@ int db_prepare(struct db *db, const struct store_statement *st)
         return r;
 }
 
-int db_run(struct db *db, const struct store_statement *st, const char *const *params, size_t param_count, struct db_result *ret)
+int db_run(struct db *db, const struct store_statement *st, const char *const *params,
+        size_t param_count, struct db_result *ret)
 {
         int r = db_prepare(db, st);
         if (r == 0)
-                r = sent(db, PQsendQueryPrepared(db->pg, st->name, (int)param_count, params, NULL, NULL, 0));
+                r = sent(db, PQsendQueryPrepared(
+                                     db->pg, st->name, (int)param_count, params, NULL, NULL, 0));
         return r < 0 ? r : collect(db, ret);
 }
 
@@ -240,6 +245,7 @@ int db_commit(struct db *db)
         db_result_done(&res);
         if (committed)
                 return 0;
-        db->error = (struct db_error){.class = ERROR_FATAL, .text = "the transaction had failed before its commit"};
+        db->error = (struct db_error){
+                .class = ERROR_FATAL, .text = "the transaction had failed before its commit"};
         return -EPROTO;
 }

@@ -31,8 +31,8 @@ const struct config_row store_settings_rows[] = {
 const size_t store_settings_count = ARRAY_LEN(store_settings_rows);
 
 struct store {
-        char *dsn;       /* owned */
-        int stop_fd;     /* readable from store_free() on */
+        char *dsn;   /* owned */
+        int stop_fd; /* readable from store_free() on */
         uint32_t timeout_ms, queue_max, pool;
         struct store_set *sets; /* owned array; frozen */
         size_t set_count;
@@ -59,7 +59,11 @@ static void count_error(struct store *st, const struct store_job *j)
 {
         /* Labels of the row: retry, poison, fatal, timeout. */
         if (j->err)
-                metrics_add(st->metrics, M_store_errors, j->err == -ETIMEDOUT ? 3 : j->err == -EINVAL ? 2 : 0, 1);
+                metrics_add(st->metrics, M_store_errors,
+                        j->err == -ETIMEDOUT ? 3
+                        : j->err == -EINVAL  ? 2
+                                             : 0,
+                        1);
 }
 
 /* The last touch: the job is the asker's from here on. */
@@ -142,7 +146,9 @@ static void *warden_main(void *arg)
                 struct store_job *j = take_hopeless(st, &err, &ms);
                 if (j) {
                         pthread_mutex_unlock(&st->lock);
-                        job_fail(j, err, err == -EIO ? "Postgres is away" : "no connection was free in time");
+                        job_fail(j, err,
+                                err == -EIO ? "Postgres is away"
+                                            : "no connection was free in time");
                         answer(st, j);
                         pthread_mutex_lock(&st->lock);
                 } else if (st->stop) {
@@ -320,7 +326,8 @@ static int start_threads(struct store *st, size_t count)
         return st->worker_count > 0 ? 0 : -EAGAIN;
 }
 
-int store_new(const struct store_settings *s, const struct store_set *sets, size_t set_count, struct metrics *metrics, struct store **ret, char fault[256])
+int store_new(const struct store_settings *s, const struct store_set *sets, size_t set_count,
+        struct metrics *metrics, struct store **ret, char fault[256])
 {
         const char *dsn = db_dsn(s, fault);
         if (!dsn)

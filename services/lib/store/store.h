@@ -37,7 +37,8 @@ struct store_set {
 };
 
 /* Does not need Postgres to be up. Borrows the settings' strings for the call only. 0, or -EINVAL with a sentence in fault. */
-MUST_CHECK int store_new(const struct store_settings *s, const struct store_set *sets, size_t set_count, struct metrics *metrics, struct store **ret, char fault[256]);
+MUST_CHECK int store_new(const struct store_settings *s, const struct store_set *sets,
+        size_t set_count, struct metrics *metrics, struct store **ret, char fault[256]);
 /* Jobs that still wait are answered -EIO, those that run are given up; the mailboxes must still stand (a closed one is passed
  * over). NULL is fine; returns NULL. */
 struct store *store_free(struct store *st);
@@ -62,7 +63,8 @@ struct store_job {
         void (*done)(struct store_job *j);
         struct {
                 const struct store_statement *statement;
-                char *params[STORE_PARAMS_MAX]; /* owned by the job (freed by the store); NULL = SQL NULL; text format */
+                char *params
+                        [STORE_PARAMS_MAX]; /* owned by the job (freed by the store); NULL = SQL NULL; text format */
                 size_t param_count;
                 struct store_result result; /* valid in done */
                 void *handle;               /* private */
@@ -77,7 +79,8 @@ struct store_job {
 /* done may free what the job is embedded in. store_job_done() afterwards is harmless, and not needed. */
 void store_job_init(struct store_job *j, struct mailbox *reply, void (*done)(struct store_job *));
 /* Copies the params. */
-void store_job_step(struct store_job *j, const struct store_statement *st, const char *const *params, size_t param_count);
+void store_job_step(struct store_job *j, const struct store_statement *st,
+        const char *const *params, size_t param_count);
 void store_submit(struct store *st, struct store_job *j);
 /* For a civetweb worker: submits and waits. done is not called; release with store_job_done(). */
 int store_run(struct store *st, struct store_job *j);

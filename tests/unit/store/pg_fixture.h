@@ -92,7 +92,8 @@ static inline void pg_wait_ready(struct pg *pg)
         int64_t until = clock_mono_ms() + 20000;
         struct db *db = NULL;
         char fault[256] = "";
-        const struct db_options o = {.dsn = pg->dsn, .application = "fixture", .connect_ms = 2000, .stop_fd = -1};
+        const struct db_options o = {
+                .dsn = pg->dsn, .application = "fixture", .connect_ms = 2000, .stop_fd = -1};
         while (clock_mono_ms() < until) {
                 if (db_connect(&o, &db, fault) == 0) {
                         db_free(db);
@@ -111,8 +112,9 @@ static inline void pg_run(struct pg *pg)
         char data[100], sockets[100];
         snprintf(data, sizeof(data), "%s/data", pg->dir);
         snprintf(sockets, sizeof(sockets), "%s", pg->dir);
-        const char *args[] = {"postgres", "-D", data, "-k", sockets, "-h", "", "-c", "shared_buffers=32MB", "-c", "max_connections=40",
-                "-c", "jit=off", "-c", "autovacuum_naptime=600", NULL};
+        const char *args[] = {"postgres", "-D", data, "-k", sockets, "-h", "", "-c",
+                "shared_buffers=32MB", "-c", "max_connections=40", "-c", "jit=off", "-c",
+                "autovacuum_naptime=600", NULL};
         pg->server = pg_spawn(pg, args);
         pg_wait_ready(pg);
 }
@@ -133,7 +135,8 @@ static inline void pg_start(struct pg *pg)
         snprintf(pg->dsn, sizeof(pg->dsn), "host=%s user=tern dbname=postgres", pg->dir);
         char data[100];
         snprintf(data, sizeof(data), "%s/data", pg->dir);
-        const char *args[] = {"initdb", "-D", data, "-U", "tern", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions", NULL};
+        const char *args[] = {"initdb", "-D", data, "-U", "tern", "-A", "trust", "-E", "UTF8",
+                "--locale=C", "--no-sync", "--no-instructions", NULL};
         int status = 0;
         waitpid(pg_spawn(pg, args), &status, 0);
         if (status != 0)
@@ -188,7 +191,8 @@ static inline struct db *pg_db(const struct pg *pg)
 {
         struct db *db = NULL;
         char fault[256] = "";
-        const struct db_options o = {.dsn = pg->dsn, .application = "test", .connect_ms = 5000, .stop_fd = -1};
+        const struct db_options o = {
+                .dsn = pg->dsn, .application = "test", .connect_ms = 5000, .stop_fd = -1};
         int r = db_connect(&o, &db, fault);
         if (r < 0)
                 print_message("db_connect: %s\n", fault);
@@ -235,7 +239,8 @@ static inline void pg_migrate(const struct pg *pg)
 {
         struct db *db = pg_db(pg);
         char fault[256] = "";
-        int r = store_migrate(db, migrations_embedded, migrations_embedded_count, NULL, NULL, fault);
+        int r = store_migrate(
+                db, migrations_embedded, migrations_embedded_count, NULL, NULL, fault);
         if (r < 0)
                 print_message("migrate: %s\n", fault);
         assert_int_equal(r, 0);
@@ -245,7 +250,11 @@ static inline void pg_migrate(const struct pg *pg)
 static inline struct store_settings pg_settings(struct pg *pg)
 {
         static char none[] = "";
-        return (struct store_settings){.dsn = pg->dsn, .dsn_secret = none, .pool = 2, .timeout_ms = 700, .queue_max = 1000};
+        return (struct store_settings){.dsn = pg->dsn,
+                .dsn_secret = none,
+                .pool = 2,
+                .timeout_ms = 700,
+                .queue_max = 1000};
 }
 
 #endif

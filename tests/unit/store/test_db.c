@@ -11,7 +11,8 @@ static int group_setup(void **state)
         UNUSED(state);
         pg_start(&pg);
         struct db *db = pg_db(&pg);
-        pg_exec(db, "CREATE TABLE item (id text PRIMARY KEY, n bigint, at timestamptz, yes bool, small int)");
+        pg_exec(db, "CREATE TABLE item (id text PRIMARY KEY, n bigint, at timestamptz, yes bool, "
+                    "small int)");
         db_free(db);
         return 0;
 }
@@ -57,7 +58,8 @@ static void a_server_that_is_not_there_is_away(void **state)
         UNUSED(state);
         struct db *db = NULL;
         char fault[256] = "";
-        const struct db_options o = {.dsn = "host=/nowhere", .application = "t", .connect_ms = 500, .stop_fd = -1};
+        const struct db_options o = {
+                .dsn = "host=/nowhere", .application = "t", .connect_ms = 500, .stop_fd = -1};
         assert_int_equal(db_connect(&o, &db, fault), -EIO);
         assert_true(strlen(fault) > 0);
         assert_null(db);
@@ -81,9 +83,12 @@ static void copied_rows_are_read_back_as_they_were(void **state)
                 copy_null(&b);
         copy_end(&b);
         uint64_t rows = 0;
-        assert_int_equal(db_copy_in(db, "COPY item FROM STDIN (FORMAT binary)", buf_slice(&b), &rows), 0);
+        assert_int_equal(
+                db_copy_in(db, "COPY item FROM STDIN (FORMAT binary)", buf_slice(&b), &rows), 0);
         assert_int_equal(rows, 2);
-        char *text = pg_text(db, "SELECT id || ' ' || n || ' ' || to_char(at, 'YYYY-MM-DD HH24:MI:SS.MS') || ' ' || yes || ' ' || small FROM item WHERE n IS NOT NULL");
+        char *text = pg_text(
+                db, "SELECT id || ' ' || n || ' ' || to_char(at, 'YYYY-MM-DD HH24:MI:SS.MS') || ' "
+                    "' || yes || ' ' || small FROM item WHERE n IS NOT NULL");
         assert_string_equal(text, "a\xc3\xa4 -4503599627370496 2025-12-31 23:59:59.123 true -7");
         free(text);
         assert_int_equal(pg_number(db, "SELECT count(*) FROM item WHERE id = '' AND n IS NULL"), 1);
@@ -107,7 +112,8 @@ static void a_copy_of_many_megabytes_gets_through(void **state)
         }
         copy_end(&b);
         uint64_t rows = 0;
-        assert_int_equal(db_copy_in(db, "COPY big FROM STDIN (FORMAT binary)", buf_slice(&b), &rows), 0);
+        assert_int_equal(
+                db_copy_in(db, "COPY big FROM STDIN (FORMAT binary)", buf_slice(&b), &rows), 0);
         assert_int_equal(rows, 200);
         free(text);
         buf_done(&b);
@@ -125,12 +131,15 @@ static void a_refused_copy_leaves_a_connection_that_works(void **state)
         copy_end(&b);
         assert_int_equal(db_begin(db), 0);
         pg_exec(db, "CREATE TEMP TABLE t1 (t text)");
-        assert_int_equal(db_copy_in(db, "COPY t1 FROM STDIN (FORMAT binary)", buf_slice(&b), NULL), -EINVAL);
+        assert_int_equal(
+                db_copy_in(db, "COPY t1 FROM STDIN (FORMAT binary)", buf_slice(&b), NULL), -EINVAL);
         assert_string_equal(db_error(db)->sqlstate, "22021");
         assert_int_equal(db_error(db)->class, ERROR_POISON);
         /* The transaction has failed: its commit says so. */
         assert_int_equal(db_commit(db), -EPROTO);
-        assert_int_equal(db_copy_in(db, "COPY no_such_table FROM STDIN (FORMAT binary)", buf_slice(&b), NULL), -EPROTO);
+        assert_int_equal(db_copy_in(db, "COPY no_such_table FROM STDIN (FORMAT binary)",
+                                 buf_slice(&b), NULL),
+                -EPROTO);
         assert_int_equal(pg_number(db, "SELECT 5"), 5);
         buf_done(&b);
         db_free(db);
@@ -139,7 +148,8 @@ static void a_refused_copy_leaves_a_connection_that_works(void **state)
 static void statements_take_params_and_nulls(void **state)
 {
         UNUSED(state);
-        static const struct store_statement st = {"t_params", "SELECT $1::text, $2::bigint + 1, $1 IS NULL"};
+        static const struct store_statement st = {
+                "t_params", "SELECT $1::text, $2::bigint + 1, $1 IS NULL"};
         struct db *db = pg_db(&pg);
         struct db_result res = DB_RESULT_NONE;
         const char *params[] = {NULL, "41"};
@@ -163,7 +173,8 @@ static void a_rollback_undoes_and_a_commit_stays(void **state)
         assert_int_equal(db_begin(db), 0);
         pg_exec(db, "INSERT INTO item (id) VALUES ('kept')");
         assert_int_equal(db_commit(db), 0);
-        assert_int_equal(pg_number(db, "SELECT count(*) FROM item WHERE id IN ('gone', 'kept')"), 1);
+        assert_int_equal(
+                pg_number(db, "SELECT count(*) FROM item WHERE id IN ('gone', 'kept')"), 1);
         db_free(db);
 }
 
@@ -204,7 +215,12 @@ static void a_bound_of_the_server_is_retry(void **state)
         UNUSED(state);
         struct db *db = NULL;
         char fault[256];
-        const struct db_options o = {.dsn = pg.dsn, .application = "t", .connect_ms = 2000, .statement_ms = 100, .read_only = true, .stop_fd = -1};
+        const struct db_options o = {.dsn = pg.dsn,
+                .application = "t",
+                .connect_ms = 2000,
+                .statement_ms = 100,
+                .read_only = true,
+                .stop_fd = -1};
         assert_int_equal(db_connect(&o, &db, fault), 0);
         assert_int_equal(db_exec(db, "SELECT pg_sleep(3)", NULL), -EAGAIN);
         assert_string_equal(db_error(db)->sqlstate, "57014");
@@ -221,7 +237,8 @@ static void stop_fd_ends_a_wait(void **state)
         assert_int_equal(pipe(fds), 0);
         struct db *db = NULL;
         char fault[256];
-        const struct db_options o = {.dsn = pg.dsn, .application = "t", .connect_ms = 2000, .stop_fd = fds[0]};
+        const struct db_options o = {
+                .dsn = pg.dsn, .application = "t", .connect_ms = 2000, .stop_fd = fds[0]};
         assert_int_equal(db_connect(&o, &db, fault), 0);
         assert_int_equal(write(fds[1], "x", 1), 1);
         assert_int_equal(db_exec(db, "SELECT pg_sleep(3)", NULL), -ECANCELED);

@@ -44,11 +44,15 @@ static void embedded_migrations_apply_once(void **state)
         int fresh = 0;
         assert_int_equal(db_schema_check(db, fault), -EINVAL);
         assert_non_null(strstr(fault, "too old"));
-        assert_int_equal(store_migrate(db, migrations_embedded, migrations_embedded_count, count_fresh, &fresh, fault), 0);
+        assert_int_equal(store_migrate(db, migrations_embedded, migrations_embedded_count,
+                                 count_fresh, &fresh, fault),
+                0);
         assert_int_equal(fresh, migrations_embedded_count);
         assert_int_equal(db_schema_check(db, fault), 0);
         fresh = 0;
-        assert_int_equal(store_migrate(db, migrations_embedded, migrations_embedded_count, count_fresh, &fresh, fault), 0);
+        assert_int_equal(store_migrate(db, migrations_embedded, migrations_embedded_count,
+                                 count_fresh, &fresh, fault),
+                0);
         assert_int_equal(fresh, 0);
         db_free(db);
         struct store_settings s = pg_settings(&pg);
@@ -62,10 +66,13 @@ static void a_schema_of_another_build_is_refused_with_a_sentence(void **state)
         struct db *db = pg_db(&pg);
         struct store_settings s = pg_settings(&pg);
         char fault[256] = "";
-        pg_exec(db, "INSERT INTO schema_migration (version, name, checksum) VALUES (999, 'from_the_future', 'x')");
+        pg_exec(db, "INSERT INTO schema_migration (version, name, checksum) VALUES (999, "
+                    "'from_the_future', 'x')");
         assert_int_equal(schema_check(&s, fault), -EINVAL);
         assert_non_null(strstr(fault, "too new"));
-        assert_int_equal(store_migrate(db, migrations_embedded, migrations_embedded_count, NULL, NULL, fault), -EINVAL);
+        assert_int_equal(store_migrate(db, migrations_embedded, migrations_embedded_count, NULL,
+                                 NULL, fault),
+                -EINVAL);
         pg_exec(db, "DELETE FROM schema_migration WHERE version > 5");
         assert_int_equal(schema_check(&s, fault), -EINVAL);
         assert_non_null(strstr(fault, "too old"));
@@ -95,15 +102,18 @@ static void a_failing_migration_leaves_what_came_before_it(void **state)
 static void a_death_in_the_middle_is_harmless(void **state)
 {
         UNUSED(state);
-        const struct migration slow[] = {{1, "slow", "c1", "CREATE TABLE a (n int); SELECT pg_sleep(5); INSERT INTO a VALUES (1)"}};
-        const struct migration quick[] = {{1, "slow", "c1", "CREATE TABLE a (n int); INSERT INTO a VALUES (1)"}};
+        const struct migration slow[] = {{1, "slow", "c1",
+                "CREATE TABLE a (n int); SELECT pg_sleep(5); INSERT INTO a VALUES (1)"}};
+        const struct migration quick[] = {
+                {1, "slow", "c1", "CREATE TABLE a (n int); INSERT INTO a VALUES (1)"}};
         struct db *db = pg_db(&pg);
         char fault[256] = "";
         db_deadline(db, clock_mono_ms() + 300);
         assert_int_equal(store_migrate(db, slow, 1, NULL, NULL, fault), -ETIMEDOUT);
         db_free(db);
         db = pg_db(&pg);
-        pg_exec(db, "SELECT pg_terminate_backend(pid, 2000) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(5)%' AND pid <> pg_backend_pid()");
+        pg_exec(db, "SELECT pg_terminate_backend(pid, 2000) FROM pg_stat_activity WHERE query LIKE "
+                    "'%pg_sleep(5)%' AND pid <> pg_backend_pid()");
         assert_int_equal(store_migrate(db, quick, 1, NULL, NULL, fault), 0);
         assert_int_equal(pg_number(db, "SELECT count(*) FROM a"), 1);
         db_free(db);
@@ -114,7 +124,8 @@ static void *migrate_all(void *arg)
         UNUSED(arg);
         struct db *db = pg_db(&pg);
         char fault[256];
-        int r = store_migrate(db, migrations_embedded, migrations_embedded_count, NULL, NULL, fault);
+        int r = store_migrate(
+                db, migrations_embedded, migrations_embedded_count, NULL, NULL, fault);
         db_free(db);
         return (void *)(intptr_t)r;
 }
@@ -131,7 +142,8 @@ static void several_at_once_take_turns(void **state)
                 assert_null(r);
         }
         struct db *db = pg_db(&pg);
-        assert_int_equal(pg_number(db, "SELECT count(*) FROM schema_migration"), migrations_embedded_count);
+        assert_int_equal(
+                pg_number(db, "SELECT count(*) FROM schema_migration"), migrations_embedded_count);
         db_free(db);
 }
 

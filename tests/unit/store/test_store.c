@@ -52,7 +52,8 @@ static void wait_up(struct store *st, bool up)
         assert_int_equal(store_up(st), up);
 }
 
-static int run(struct store *st, struct store_job *j, int which, const char *a, const char *b, size_t n)
+static int run(
+        struct store *st, struct store_job *j, int which, const char *a, const char *b, size_t n)
 {
         const char *params[] = {a, b};
         store_job_init(j, NULL, NULL);
@@ -248,7 +249,8 @@ static void a_backend_that_died_unnoticed_is_replaced_within_the_read(void **sta
         wait_up(st, true);
         usleep(100000);
         struct db *db = pg_db(&pg);
-        pg_exec(db, "SELECT pg_terminate_backend(pid, 2000) FROM (SELECT pid FROM pg_stat_activity WHERE application_name = 'tern' LIMIT 1) AS t");
+        pg_exec(db, "SELECT pg_terminate_backend(pid, 2000) FROM (SELECT pid FROM pg_stat_activity "
+                    "WHERE application_name = 'tern' LIMIT 1) AS t");
         for (int i = 0; i < 4; i++) {
                 struct store_job j;
                 assert_int_equal(run(st, &j, T_COUNT, NULL, NULL, 0), 0);

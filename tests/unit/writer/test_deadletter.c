@@ -7,7 +7,10 @@ static void a_dead_letter_keeps_the_record_and_says_why_and_where(void **state)
         UNUSED(state);
         struct batch *b = batch_new();
         struct part p = test_part(TOPIC_EVENTS, home_of("c1"), 3);
-        struct test_record t = {.id = "i", .type = "tern.message.created", .key = "c1", .value = "{\"senderId\":\"a\"}"};
+        struct test_record t = {.id = "i",
+                .type = "tern.message.created",
+                .key = "c1",
+                .value = "{\"senderId\":\"a\"}"};
         struct item *it = add_record(b, p, 12, &t);
         struct bus_record r;
         deadletter_make(&b->arena, &b->parts[0], it, 2, false, &r);
@@ -40,8 +43,12 @@ static void a_second_death_leaves_no_trace_of_the_first(void **state)
         UNUSED(state);
         struct batch *b = batch_new();
         struct part p = test_part(TOPIC_EVENTS, 0, 1);
-        struct bus_header h[] = {{SLICE_LIT("tern-reason"), SLICE_LIT("bad_json")}, {SLICE_LIT("tern-offset"), SLICE_LIT("5")}, {SLICE_LIT("mine"), SLICE_LIT("x")}};
-        const struct bus_record in = {.topic = SLICE_LIT("chat.events"), .offset = 9, .headers = h, .header_count = ARRAY_LEN(h)};
+        struct bus_header h[] = {{SLICE_LIT("tern-reason"), SLICE_LIT("bad_json")},
+                {SLICE_LIT("tern-offset"), SLICE_LIT("5")}, {SLICE_LIT("mine"), SLICE_LIT("x")}};
+        const struct bus_record in = {.topic = SLICE_LIT("chat.events"),
+                .offset = 9,
+                .headers = h,
+                .header_count = ARRAY_LEN(h)};
         batch_add(b, batch_part(b, &p), &in, 9, 0);
         struct bus_record r;
         deadletter_make(&b->arena, &b->parts[0], &b->items[0], 0, true, &r);

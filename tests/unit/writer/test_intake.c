@@ -49,9 +49,21 @@ static int group_teardown(void **state)
 static struct intake *start(void)
 {
         const struct intake_options o = {
-                .dsn = pg.dsn, .group = "tern-writer", .timeout_ms = 2000, .session_timeout_ms = 6000, .batch_max = 500, .batch_bytes_max = 1048576,
-                .linger_ms = 5, .commit_timeout_ms = 10000, .retry_max_ms = 200, .resume_window_days = 30, .stop_ms = 3000,
-                .bus = kafka.bus, .metrics = metrics, .log = NULL, .lifecycle = &lifecycle,
+                .dsn = pg.dsn,
+                .group = "tern-writer",
+                .timeout_ms = 2000,
+                .session_timeout_ms = 6000,
+                .batch_max = 500,
+                .batch_bytes_max = 1048576,
+                .linger_ms = 5,
+                .commit_timeout_ms = 10000,
+                .retry_max_ms = 200,
+                .resume_window_days = 30,
+                .stop_ms = 3000,
+                .bus = kafka.bus,
+                .metrics = metrics,
+                .log = NULL,
+                .lifecycle = &lifecycle,
         };
         struct intake *in = NULL;
         char fault[256] = "";
@@ -86,7 +98,12 @@ static void produce(enum writer_topic topic, int32_t partition, const struct tes
                 h[n++] = (struct bus_header){SLICE_LIT("ce_type"), slice_str(t->type)};
         if (t->rekeyed)
                 h[n++] = (struct bus_header){SLICE_LIT(HEADER_REKEYED), slice_str(t->rekeyed)};
-        const struct bus_record r = {.topic = slice_str(writer_topics[topic]), .partition = partition, .key = slice_str(t->key), .value = slice_str(t->value), .headers = h, .header_count = n};
+        const struct bus_record r = {.topic = slice_str(writer_topics[topic]),
+                .partition = partition,
+                .key = slice_str(t->key),
+                .value = slice_str(t->value),
+                .headers = h,
+                .header_count = n};
         unsigned before = kafka.delivered;
         assert_int_equal(bus_produce(kafka.bus, &r, &send.send), 0);
         assert_true(test_wait(&kafka, before + 1, 5000));
@@ -94,7 +111,8 @@ static void produce(enum writer_topic topic, int32_t partition, const struct tes
 }
 
 /* Counts the records of a partition that have a header with this value. */
-static unsigned count_records(const char *topic, int32_t partition, const char *header, const char *value)
+static unsigned count_records(
+        const char *topic, int32_t partition, const char *header, const char *value)
 {
         struct seek *sk = NULL;
         char fault[256];
@@ -115,13 +133,16 @@ static unsigned count_records(const char *topic, int32_t partition, const char *
         return n;
 }
 
-static const struct test_record bad = {.id = "bad1", .type = "tern.message.created", .key = "c1", .value = "{"};
+static const struct test_record bad = {
+        .id = "bad1", .type = "tern.message.created", .key = "c1", .value = "{"};
 
 static void what_is_in_the_log_gets_to_postgres_or_is_set_aside(void **state)
 {
         UNUSED(state);
         int32_t home = home_of("c1"), wrong = (home + 1) % TEST_PARTITIONS;
-        const struct test_record keyless = {.id = "n1", .type = "com.shop.order", .value = "{\"userId\":\"ann\",\"title\":\"a\",\"body\":\"b\"}"};
+        const struct test_record keyless = {.id = "n1",
+                .type = "com.shop.order",
+                .value = "{\"userId\":\"ann\",\"title\":\"a\",\"body\":\"b\"}"};
         struct intake *in = start();
         for (int i = 0; i < 50; i++) {
                 char id[16];
@@ -133,7 +154,8 @@ static void what_is_in_the_log_gets_to_postgres_or_is_set_aside(void **state)
         produce(TOPIC_NOTIFICATIONS, 0, &keyless);
         await("SELECT count(*) FROM message", 41);
         await("SELECT count(*) FROM chat_event", 41);
-        await("SELECT count(*) FROM notification WHERE user_id = 'ann' AND type = 'com.shop.order'", 1);
+        await("SELECT count(*) FROM notification WHERE user_id = 'ann' AND type = 'com.shop.order'",
+                1);
         await("SELECT count(*) FROM rekey", 0);
         assert_null(intake_not_ready(in));
         assert_int_equal(count_records("chat.events.dlq", home, "tern-reason", "bad_json"), 1);
@@ -157,13 +179,16 @@ static void what_is_in_the_log_gets_to_postgres_or_is_set_aside(void **state)
         }
         await("SELECT count(*) FROM message WHERE id LIKE 'after%'", 19);
         assert_int_equal(count_records("chat.events.dlq", home, "tern-reason", "refused"), 1);
-        assert_int_equal(metrics_get(metrics, M_dead_letters, (unsigned)metrics_label(M_dead_letters, "refused")), 1);
+        assert_int_equal(metrics_get(metrics, M_dead_letters,
+                                 (unsigned)metrics_label(M_dead_letters, "refused")),
+                1);
         pg_exec(db, "ALTER TABLE message DROP CONSTRAINT test_refuses");
 
         /* A new life of the topic is read from its start, under new seqs; known ids make no rows. What was refused is known
          * to nobody, and is taken now. */
         int64_t events = pg_number(db, "SELECT count(*) FROM chat_event");
-        pg_exec(db, "INSERT INTO log_epoch (topic, epoch, cluster_id, partitions) VALUES ('chat.events', 2, 'c', 4)");
+        pg_exec(db, "INSERT INTO log_epoch (topic, epoch, cluster_id, partitions) VALUES "
+                    "('chat.events', 2, 'c', 4)");
         produce(TOPIC_EVENTS, home, MESSAGE("second-life", "c1"));
         await("SELECT count(*) FROM message WHERE id = 'second-life' AND seq >> 40 = 2", 1);
         assert_int_equal(pg_number(db, "SELECT count(*) FROM chat_event"), events + 2);
@@ -179,15 +204,22 @@ static void what_a_predecessor_sent_is_not_sent_again(void **state)
         int64_t end = 0, bad_at = 0, foreign_at = 0;
         char text[64], offset[24], partition[16];
         assert_int_equal(bus_watermarks(kafka.bus, "chat.events", home, 5000, NULL, &bad_at), 0);
-        assert_int_equal(bus_watermarks(kafka.bus, "chat.events", wrong, 5000, NULL, &foreign_at), 0);
+        assert_int_equal(
+                bus_watermarks(kafka.bus, "chat.events", wrong, 5000, NULL, &foreign_at), 0);
         produce(TOPIC_EVENTS, home, &bad);
         produce(TOPIC_EVENTS, wrong, MESSAGE("foreign2", "c1"));
 
         snprintf(offset, sizeof(offset), "%" PRId64, bad_at);
         snprintf(partition, sizeof(partition), "%d", home);
-        struct bus_header h[] = {{SLICE_LIT("tern-topic"), SLICE_LIT("chat.events")}, {SLICE_LIT("tern-partition"), slice_str(partition)},
-                {SLICE_LIT("tern-offset"), slice_str(offset)}, {SLICE_LIT("tern-epoch"), SLICE_LIT("2")}};
-        const struct bus_record dead = {.topic = SLICE_LIT("chat.events.dlq"), .partition = home, .key = SLICE_LIT("c1"), .headers = h, .header_count = 4};
+        struct bus_header h[] = {{SLICE_LIT("tern-topic"), SLICE_LIT("chat.events")},
+                {SLICE_LIT("tern-partition"), slice_str(partition)},
+                {SLICE_LIT("tern-offset"), slice_str(offset)},
+                {SLICE_LIT("tern-epoch"), SLICE_LIT("2")}};
+        const struct bus_record dead = {.topic = SLICE_LIT("chat.events.dlq"),
+                .partition = home,
+                .key = SLICE_LIT("c1"),
+                .headers = h,
+                .header_count = 4};
         struct test_send send = {.send = {.reply = kafka.box, .done = test_send_done}, .w = &kafka};
         unsigned before = kafka.delivered;
         assert_int_equal(bus_produce(kafka.bus, &dead, &send.send), 0);
@@ -200,13 +232,18 @@ static void what_a_predecessor_sent_is_not_sent_again(void **state)
         produce(TOPIC_EVENTS, home, &copy);
         struct db *db = pg_db(&pg);
         char sql[200];
-        snprintf(sql, sizeof(sql), "INSERT INTO rekey VALUES ('chat.events', %d, 2, %" PRId64 ", %d, %" PRId64 ")", wrong, foreign_at, home, end);
+        snprintf(sql, sizeof(sql),
+                "INSERT INTO rekey VALUES ('chat.events', %d, 2, %" PRId64 ", %d, %" PRId64 ")",
+                wrong, foreign_at, home, end);
         pg_exec(db, sql);
 
         struct intake *in = start();
         await("SELECT count(*) FROM message WHERE id = 'foreign2'", 1);
         await("SELECT count(*) FROM rekey", 0);
-        snprintf(sql, sizeof(sql), "SELECT (next_offset > %" PRId64 ")::int FROM ingest_offset WHERE topic = 'chat.events' AND partition = %d AND epoch = 2", bad_at, home);
+        snprintf(sql, sizeof(sql),
+                "SELECT (next_offset > %" PRId64 ")::int FROM ingest_offset WHERE topic = "
+                                                 "'chat.events' AND partition = %d AND epoch = 2",
+                bad_at, home);
         await(sql, 1);
         assert_int_equal(count_records("chat.events.dlq", home, "tern-offset", offset), 1);
         assert_int_equal(count_records("chat.events", home, HEADER_REKEYED, text), 1);

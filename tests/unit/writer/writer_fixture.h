@@ -21,7 +21,11 @@ struct test_record {
 
 static inline struct part test_part(enum writer_topic topic, int32_t partition, uint32_t epoch)
 {
-        return (struct part){.topic = topic, .partition = partition, .epoch = epoch, .partitions = topic == TOPIC_BROADCASTS ? 1 : TEST_PARTITIONS, .assignment = 1};
+        return (struct part){.topic = topic,
+                .partition = partition,
+                .epoch = epoch,
+                .partitions = topic == TOPIC_BROADCASTS ? 1 : TEST_PARTITIONS,
+                .assignment = 1};
 }
 
 /* The partition that the key belongs to. */
@@ -31,7 +35,8 @@ static inline int32_t home_of(const char *key)
 }
 
 /* Adds a record at offset; the place before it is before. */
-static inline struct item *add_record_at(struct batch *b, struct part p, int64_t before, int64_t offset, const struct test_record *t)
+static inline struct item *add_record_at(
+        struct batch *b, struct part p, int64_t before, int64_t offset, const struct test_record *t)
 {
         struct bus_header h[4];
         size_t n = 0;
@@ -57,12 +62,16 @@ static inline struct item *add_record_at(struct batch *b, struct part p, int64_t
         return &b->items[b->count - 1];
 }
 
-static inline struct item *add_record(struct batch *b, struct part p, int64_t offset, const struct test_record *t)
+static inline struct item *add_record(
+        struct batch *b, struct part p, int64_t offset, const struct test_record *t)
 {
         return add_record_at(b, p, offset, offset, t);
 }
 
-#define MESSAGE(id_, key_) \
-        (&(struct test_record){.id = (id_), .type = "tern.message.created", .key = (key_), .value = "{\"senderId\":\"ann\",\"content\":\"hi\"}"})
+#define MESSAGE(id_, key_)                                                                         \
+        (&(struct test_record){.id = (id_),                                                        \
+                .type = "tern.message.created",                                                    \
+                .key = (key_),                                                                     \
+                .value = "{\"senderId\":\"ann\",\"content\":\"hi\"}"})
 
 #endif
