@@ -71,7 +71,10 @@ async function enter(here, form) {
   sessionStorage.setItem("name", user);
 
   const chat = new Chat({ user, token, url: gateway });
-  about(gateway).then((there) => {
+  // Behind an address may be another gateway each time.
+  $("chat-gateway").textContent = new URL(gateway).host;
+  chat.socket.on("connect", async () => {
+    const there = await about(gateway);
     $("chat-gateway").textContent = `${there.instance} (${new URL(gateway).host})`;
   });
   chat.open(form.get("first").trim());
