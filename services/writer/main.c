@@ -298,8 +298,10 @@ static int start(struct app *app)
 static void *end_at_second_signal(void *arg)
 {
         struct app *app = arg;
-        lifecycle_wait(&app->lifecycle, -1);
-        _exit(0);
+        /* 0: the program has come to its end by itself. */
+        if (lifecycle_wait(&app->lifecycle, -1) > 0)
+                _exit(0);
+        return NULL;
 }
 
 static void stop(struct app *app)
