@@ -337,8 +337,8 @@ int parts_run(struct app *app, const struct config_result *result)
         int r = ops_server_new(&oo, &ops, &ops_port);
         if (r < 0) {
                 char what[128];
-                snprintf(what, sizeof(what), "ops port %u on %s cannot be opened", app->settings.ops_port,
-                        app->settings.ops_bind);
+                snprintf(what, sizeof(what), "ops port %u on %s cannot be opened",
+                        app->settings.ops_port, app->settings.ops_bind);
                 failed(what, strerror(-r));
                 goto out;
         }

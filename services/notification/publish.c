@@ -171,7 +171,7 @@ static void copy_member(struct buf *out, struct slice body, const char *name)
         if (!json_member(body, name, &v))
                 return;
         buf_printf(out, ",\"%s\":", name);
-        buf_add_slice(out, v);
+        json_compact(v, out);
 }
 
 static bool valid(struct http_request *rq, const char *topic, enum event_type type,
