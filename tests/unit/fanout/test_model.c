@@ -171,7 +171,7 @@ static bool may_die(struct client *c)
         if (!sim->faults)
                 return false;
         struct client *other = &sim->clients[roll(sim->w, CLIENTS)];
-        if (other != c && other->shard == c->shard && roll(sim->w, 100) == 0) {
+        if (other != c && other->shard == c->shard && roll(sim->w, 30) == 0) {
                 seen.deaths++;
                 go_away(other);
         }
