@@ -9,7 +9,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Failure } from './failure.mjs';
 
-const marks = join(tmpdir(), 'tern-ports');
+const uid = process.getuid();
+const marks = join(tmpdir(), uid === 0 ? 'tern-ports' : `tern-ports-${uid}`); // one user's cannot be written by another
 const first = 12000;
 const fresh_ms = 120000;
 
