@@ -27,11 +27,13 @@ static int64_t wanted_from(const struct subscriber *s, const struct subscription
 }
 
 /* One reference, or NULL. The cursor is the client's place once it has this record. */
-static struct msg *frame_for(struct fanout *f, const struct subscriber *s, const struct record *r, int64_t seq)
+static struct msg *frame_for(
+        struct fanout *f, const struct subscriber *s, const struct record *r, int64_t seq)
 {
         memcpy(f->scratch_seqs, s->own->next, f->slot_count * sizeof(int64_t));
         f->scratch_seqs[r->slot] = seq + 1;
-        struct msg *m = f->ops.frame(f->app, r, s->variant, place_text(f, s, f->scratch_seqs), true);
+        struct msg *m =
+                f->ops.frame(f->app, r, s->variant, place_text(f, s, f->scratch_seqs), true);
         if (m)
                 place_stamp(f, m, r, f->scratch_seqs);
         return m;
@@ -43,13 +45,16 @@ static bool still_served(const struct fanout *f, const struct subscriber *s)
 }
 
 /* NULL if it does not follow the record's room. */
-static struct subscription *follows(const struct fanout *f, const struct subscriber *s, const struct record *r)
+static struct subscription *follows(
+        const struct fanout *f, const struct subscriber *s, const struct record *r)
 {
-        const struct room *room = room_find(f, f->topics[r->topic].room_class, record_key(r), r->key_hash);
+        const struct room *room =
+                room_find(f, f->topics[r->topic].room_class, record_key(r), r->key_hash);
         return room ? subscription_in(s, room) : NULL;
 }
 
-static enum handed hand(struct fanout *f, struct subscriber *s, struct subscription *sn, const struct record *r)
+static enum handed hand(
+        struct fanout *f, struct subscriber *s, struct subscription *sn, const struct record *r)
 {
         int64_t seq = record_seq(r);
         int32_t slot = r->slot;
@@ -101,13 +106,15 @@ void attach_read_free(struct attach_read *rd)
 }
 
 /* The subscriber's keys on the slot of which something below until is wanted; NULL if there is none. */
-static struct attach_read *read_make(struct fanout *f, struct subscriber *s, int32_t slot, int64_t until)
+static struct attach_read *read_make(
+        struct fanout *f, struct subscriber *s, int32_t slot, int64_t until)
 {
         int64_t from = SEQ_NEVER;
         size_t keys = 0, bytes = 0;
         if (until > place_cap(s, slot))
                 until = place_cap(s, slot);
-        list_for_each(it, &s->rooms) {
+        list_for_each(it, &s->rooms)
+        {
                 const struct subscription *sn = list_entry(it, struct subscription, in_sub);
                 if (sn->room->slot != slot || wanted_from(s, sn) >= until)
                         continue;
@@ -118,16 +125,26 @@ static struct attach_read *read_make(struct fanout *f, struct subscriber *s, int
         }
         if (keys == 0)
                 return NULL;
-        struct attach_read *rd = xmalloc(sizeof(*rd) + keys * (sizeof(struct slice) + sizeof(int64_t)) + bytes);
+        struct attach_read *rd =
+                xmalloc(sizeof(*rd) + keys * (sizeof(struct slice) + sizeof(int64_t)) + bytes);
         struct slice *key = (struct slice *)(rd + 1);
         int64_t *key_from = (int64_t *)(key + keys);
         char *at = (char *)(key_from + keys);
         uint16_t topic = f->slot_topic[slot];
-        *rd = (struct attach_read){.sub = s, .topic = topic, .slot = slot, .partition = (uint16_t)(slot - f->states[topic].slot),
-                .epoch = f->states[topic].epoch, .records_max = s->page_max, .from_seq = from, .until_seq = until,
-                .keys = key, .key_from_seq = key_from, .key_count = keys};
+        *rd = (struct attach_read){.sub = s,
+                .topic = topic,
+                .slot = slot,
+                .partition = (uint16_t)(slot - f->states[topic].slot),
+                .epoch = f->states[topic].epoch,
+                .records_max = s->page_max,
+                .from_seq = from,
+                .until_seq = until,
+                .keys = key,
+                .key_from_seq = key_from,
+                .key_count = keys};
         list_init(&rd->link);
-        list_for_each(it, &s->rooms) {
+        list_for_each(it, &s->rooms)
+        {
                 const struct subscription *sn = list_entry(it, struct subscription, in_sub);
                 if (sn->room->slot != slot || wanted_from(s, sn) >= until)
                         continue;
@@ -164,7 +181,9 @@ static bool topic_in_old_epoch(struct fanout *f, struct subscriber *s, uint16_t 
                 int64_t until = seq_make(epoch + 1, 0);
                 bool bounded = false;
                 for (int32_t i = first; i < end; i++) {
-                        struct attach_read *rd = seq_epoch(s->own->next[i]) == epoch ? read_make(f, s, i, until) : NULL;
+                        struct attach_read *rd = seq_epoch(s->own->next[i]) == epoch
+                                                         ? read_make(f, s, i, until)
+                                                         : NULL;
                         if (rd) {
                                 read_start(f, s, rd);
                                 return true;
@@ -183,7 +202,8 @@ static bool wait_for_older(struct fanout *f, struct subscriber *s)
         for (uint16_t t = 0; t < f->topic_count; t++)
                 if (f->topics[t].cursor && topic_in_old_epoch(f, s, t))
                         return true;
-        list_for_each(it, &s->rooms) {
+        list_for_each(it, &s->rooms)
+        {
                 const struct subscription *sn = list_entry(it, struct subscription, in_sub);
                 int32_t slot = sn->room->slot;
                 if (slot < 0)
@@ -231,7 +251,8 @@ struct collection {
         bool more; /* than COLLECT_MAX: the oldest are here */
 };
 
-static void collect(struct fanout *f, const struct record *r, struct subscription *sn, struct collection *c)
+static void collect(
+        struct fanout *f, const struct record *r, struct subscription *sn, struct collection *c)
 {
         struct wanted *heap = f->collected;
         if (c->count < COLLECT_MAX) {
@@ -256,15 +277,18 @@ static int by_pos(const void *a, const void *b)
 static struct collection collect_tail(struct fanout *f, struct subscriber *s)
 {
         struct collection c = {0};
-        list_for_each(it, &s->rooms) {
+        list_for_each(it, &s->rooms)
+        {
                 struct subscription *sn = list_entry(it, struct subscription, in_sub);
                 const struct room *room = sn->room;
                 if (room->slot < 0)
                         continue;
                 int64_t from = wanted_from(s, sn), cap = place_cap(s, room->slot);
                 uint16_t topic = (uint16_t)f->classes[room->class_].cursor_topic;
-                const struct record *r = tail_index_get(&f->index, topic, room_key(room), room->hash, f->first_pos);
-                for (; r && r->epoch == f->states[topic].epoch && record_seq(r) >= from; r = fanout_prev(f, r)) {
+                const struct record *r =
+                        tail_index_get(&f->index, topic, room_key(room), room->hash, f->first_pos);
+                for (; r && r->epoch == f->states[topic].epoch && record_seq(r) >= from;
+                        r = fanout_prev(f, r)) {
                         c.walked++;
                         if (r->slot == room->slot && record_seq(r) < cap)
                                 collect(f, r, sn, &c);
@@ -281,7 +305,8 @@ static void become_live(struct fanout *f, struct subscriber *s)
         if (!s->announce)
                 return;
         s->announce = false;
-        s->cursor_moves = -1; /* what it was told names old places of quiet rooms: it is due a fresh one */
+        s->cursor_moves =
+                -1; /* what it was told names old places of quiet rooms: it is due a fresh one */
         f->stats.tier[s->worst_tier]++;
         if (f->ops.live)
                 f->ops.live(f->app, s, s->worst_tier, f->now_ms - s->attach_started_ms);
@@ -329,7 +354,8 @@ size_t catchup_step(struct fanout *f, struct subscriber *s)
 /* ---- answers ---- */
 
 /* NULL if nobody waits for it. Otherwise the subscriber, being served from here on. */
-static struct subscriber *answered(struct fanout *f, struct attach_read *rd, enum fanout_tier tier, int64_t now_ms)
+static struct subscriber *answered(
+        struct fanout *f, struct attach_read *rd, enum fanout_tier tier, int64_t now_ms)
 {
         f->now_ms = now_ms;
         struct subscriber *s = rd->sub;
@@ -350,7 +376,8 @@ static void adapt_page(struct subscriber *s, size_t handed, bool took_all)
         s->page_max = (uint16_t)(max < PAGE_MIN ? PAGE_MIN : max > PAGE_MAX ? PAGE_MAX : max);
 }
 
-void fanout_read_page(struct fanout *f, struct attach_read *rd, const struct record *const *records, size_t count, int64_t next_seq, enum fanout_tier tier, int64_t now_ms)
+void fanout_read_page(struct fanout *f, struct attach_read *rd, const struct record *const *records,
+        size_t count, int64_t next_seq, enum fanout_tier tier, int64_t now_ms)
 {
         fanout_enter(f);
         struct subscriber *outer = f->current;

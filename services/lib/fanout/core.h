@@ -21,13 +21,13 @@
 
 #define FANOUT_CLASSES_MAX 8
 #define FANOUT_VARIANTS_MAX 256
-#define COLLECT_MAX 512   /* tail records that one step of a catch-up looks at */
+#define COLLECT_MAX 512 /* tail records that one step of a catch-up looks at */
 #define PAGE_MAX 512
 #define PAGE_MIN 16
 #define PAGE_FIRST 128
-#define RUN_BUDGET 4096   /* records handed over in one turn of the loop, over all subscribers */
+#define RUN_BUDGET 4096 /* records handed over in one turn of the loop, over all subscribers */
 #define AGES_MAX 64
-#define TURNS_MAX 32      /* changes of one room's rights that an outbox drop can take back exactly */
+#define TURNS_MAX 32 /* changes of one room's rights that an outbox drop can take back exactly */
 
 #define EPOCH_LIMIT (1u << 13) /* a seq stays exact in JavaScript */
 #define SEQ_OFFSET_MASK (((int64_t)1 << SEQ_EPOCH_SHIFT) - 1)
@@ -45,7 +45,7 @@ static inline uint32_t seq_epoch(int64_t seq)
 /* A subscriber's own place. While LIVE, next is a floor: what lies between it and the shard's position was delivered live.
  * Otherwise next is exact. Nothing at or above cap is delivered, whatever the state. */
 struct place {
-        int64_t *cap;   /* by slot, SEQ_NEVER = none; owned; NULL while the subscriber has no holds */
+        int64_t *cap; /* by slot, SEQ_NEVER = none; owned; NULL while the subscriber has no holds */
         int64_t next[]; /* by slot: seq */
 };
 
@@ -53,10 +53,10 @@ struct room {
         struct fanout *f;
         struct list subs; /* struct subscription.in_room */
         uint32_t count;
-        uint16_t pins;    /* iterations under way: not freed though empty */
+        uint16_t pins; /* iterations under way: not freed though empty */
         uint8_t class_;
-        int32_t slot;     /* of its key in the class's cursor topic; -1 if it has none */
-        uint64_t hash;    /* hash_key(key) */
+        int32_t slot;  /* of its key in the class's cursor topic; -1 if it has none */
+        uint64_t hash; /* hash_key(key) */
         uint32_t key_n;
         char key[];
 };
@@ -85,8 +85,8 @@ struct duplicates {
 };
 
 struct topic_state {
-        size_t flat;       /* of its partition 0 */
-        int32_t slot;      /* of its partition 0; -1 if it bears no cursor */
+        size_t flat;  /* of its partition 0 */
+        int32_t slot; /* of its partition 0; -1 if it bears no cursor */
         uint32_t epoch;
 };
 
@@ -173,7 +173,8 @@ static inline int64_t place_cap(const struct subscriber *s, int32_t slot)
 /* seqs (by slot) as the application's text; borrowed until the next call. */
 struct slice place_text(struct fanout *f, const struct subscriber *s, const int64_t *seqs);
 /* Stamps a frame that was just made: kind, place of the record, and the vector of its cursor. */
-void place_stamp(const struct fanout *f, struct msg *m, const struct record *r, const int64_t *seqs);
+void place_stamp(
+        const struct fanout *f, struct msg *m, const struct record *r, const int64_t *seqs);
 /* The shared vector as seqs; scratch. */
 const int64_t *place_shared(struct fanout *f);
 

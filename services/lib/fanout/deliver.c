@@ -28,7 +28,8 @@ static struct msg *make_frame(struct fanout *f, const struct record *r, unsigned
                 return m;
         struct msg *theirs = NULL;
         msg_ref(m);
-        if (atomic_compare_exchange_strong_explicit(&shared(r)->frames[variant], &theirs, m, memory_order_acq_rel, memory_order_acquire))
+        if (atomic_compare_exchange_strong_explicit(&shared(r)->frames[variant], &theirs, m,
+                    memory_order_acq_rel, memory_order_acquire))
                 return m;
         /* Another shard was quicker; its frame says the same. */
         msg_unref(m);
@@ -61,7 +62,8 @@ static struct msg *own_frame(struct fanout *f, const struct subscriber *s, const
 {
         for (size_t i = 0; i < f->slot_count; i++)
                 f->scratch_seqs[i] = place_next(f, s, (int32_t)i);
-        struct msg *m = f->ops.frame(f->app, r, s->variant, place_text(f, s, f->scratch_seqs), true);
+        struct msg *m =
+                f->ops.frame(f->app, r, s->variant, place_text(f, s, f->scratch_seqs), true);
         if (m)
                 place_stamp(f, m, r, f->scratch_seqs);
         return m;
@@ -82,7 +84,8 @@ static bool wants(const struct subscription *sn, const struct record *r)
         return !s->own || (seq >= s->own->next[r->slot] && seq < place_cap(s, r->slot));
 }
 
-static void pushed(struct fanout *f, struct subscriber *s, struct subscription *sn, const struct record *r, enum fanout_verdict v)
+static void pushed(struct fanout *f, struct subscriber *s, struct subscription *sn,
+        const struct record *r, enum fanout_verdict v)
 {
         s->cursor_ms = f->now_ms;
         s->cursor_moves = f->moves;
@@ -101,7 +104,8 @@ static void deliver_to(struct fanout *f, struct room_iter *it, const struct reco
         if (!wants(sn, r))
                 return;
         enum fanout_verdict v = f->ops.verdict ? f->ops.verdict(f->app, sn, r) : FANOUT_DELIVER;
-        if (!it->cur || s->state != SUB_LIVE || v == FANOUT_SKIP || (sn->muted && v != FANOUT_DELIVER_AND_UNMUTE))
+        if (!it->cur || s->state != SUB_LIVE || v == FANOUT_SKIP ||
+                (sn->muted && v != FANOUT_DELIVER_AND_UNMUTE))
                 return;
         bool own = s->own != NULL;
         struct msg *m = own ? own_frame(f, s, r) : shared_frame(f, r, s->variant);

@@ -33,12 +33,12 @@ struct fanout;
 struct fanout_topic {
         const char *name; /* without prefix; borrowed for ever */
         uint16_t partitions;
-        bool cursor;      /* its partitions are cursor slots */
-        bool rooms;       /* records are delivered to the room of their key */
-        bool all;         /* every valid record is shown to ops.record (sessions, control, access) */
-        bool by_key;      /* newest record of each key is findable (fanout_newest) */
+        bool cursor; /* its partitions are cursor slots */
+        bool rooms;  /* records are delivered to the room of their key */
+        bool all;    /* every valid record is shown to ops.record (sessions, control, access) */
+        bool by_key; /* newest record of each key is findable (fanout_newest) */
         uint8_t room_class; /* topics of one class share rooms: one subscription serves them all */
-        char room_until;  /* 0: the room is the whole key; else the key up to this character */
+        char room_until;    /* 0: the room is the whole key; else the key up to this character */
         uint32_t epoch;     /* at the start; see fanout_restart() */
 };
 
@@ -48,18 +48,18 @@ struct fanout_topic {
  * (then it ends at that epoch's end, and the next question goes on with the next epoch).
  */
 struct attach_read {
-        struct list link;            /* the reader's */
-        struct subscriber *sub;      /* NULL once cancelled */
+        struct list link;       /* the reader's */
+        struct subscriber *sub; /* NULL once cancelled */
         uint16_t topic, partition;
         int32_t slot;
-        uint32_t epoch;              /* the topic's epoch now */
-        uint32_t records_max;        /* a page */
-        int64_t from_seq;            /* first wanted */
-        int64_t until_seq;           /* first that is not wanted: the tail has it, or the next epoch begins */
+        uint32_t epoch;       /* the topic's epoch now */
+        uint32_t records_max; /* a page */
+        int64_t from_seq;     /* first wanted */
+        int64_t until_seq; /* first that is not wanted: the tail has it, or the next epoch begins */
         const struct slice *keys;
         const int64_t *key_from_seq; /* nothing of keys[i] below this seq */
         size_t key_count;
-        void *reader;                /* for the side that reads; NULL when asked */
+        void *reader; /* for the side that reads; NULL when asked */
 };
 /* The reader lets go of a cancelled read. */
 void attach_read_free(struct attach_read *rd);
@@ -78,11 +78,12 @@ struct subscription {
         struct list in_sub;  /* subscriber's list */
         struct room *room;
         struct subscriber *sub;
-        int64_t from_seq;    /* nothing below it is delivered */
-        int64_t *turns;      /* fanout's: the last records that changed muted, oldest first; owned, NULL = none */
+        int64_t from_seq; /* nothing below it is delivered */
+        int64_t *
+                turns; /* fanout's: the last records that changed muted, oldest first; owned, NULL = none */
         uint32_t turn_count;
-        bool muted;          /* rights were taken away at this point of the log */
-        bool hold;           /* its events wait (join pending), and so do those of the same slot: see subscriber_join() */
+        bool muted; /* rights were taken away at this point of the log */
+        bool hold; /* its events wait (join pending), and so do those of the same slot: see subscriber_join() */
 };
 
 enum subscriber_state { SUB_DETACHED, SUB_LIVE, SUB_CATCHUP, SUB_READING, SUB_LAGGED };
@@ -90,31 +91,34 @@ enum subscriber_state { SUB_DETACHED, SUB_LIVE, SUB_CATCHUP, SUB_READING, SUB_LA
 struct place; /* private: seq wanted next, by slot, and what holds set bounds to */
 
 struct subscriber {
-        struct list rooms;        /* of struct subscription.in_sub */
-        struct list active;       /* fanout's: it has something to hand over, or is ahead */
-        struct list touched;      /* fanout's: flushed at the end of the batch */
+        struct list rooms;   /* of struct subscription.in_sub */
+        struct list active;  /* fanout's: it has something to hand over, or is ahead */
+        struct list touched; /* fanout's: flushed at the end of the batch */
         enum subscriber_state state;
-        uint8_t variant;          /* which frame it gets (application's numbering) */
-        uint8_t worst_tier;       /* enum fanout_tier of the attach under way */
-        bool announce;            /* ops.live is owed */
-        bool drained_early;       /* drained while it was being served */
-        uint16_t page_max;        /* records of its next older page; adapts to what its outbox takes */
-        uint16_t holds;           /* of its subscriptions */
-        struct place *own;        /* owned by fanout; NULL while it follows the shared cursor */
+        uint8_t variant;    /* which frame it gets (application's numbering) */
+        uint8_t worst_tier; /* enum fanout_tier of the attach under way */
+        bool announce;      /* ops.live is owed */
+        bool drained_early; /* drained while it was being served */
+        uint16_t page_max;  /* records of its next older page; adapts to what its outbox takes */
+        uint16_t holds;     /* of its subscriptions */
+        struct place *own;  /* owned by fanout; NULL while it follows the shared cursor */
         int64_t attach_started_ms;
         struct attach_read *read; /* under way, or NULL */
-        int64_t cursor_ms, cursor_moves; /* when, and at which move of the vector, it last got a cursor */
+        int64_t cursor_ms,
+                cursor_moves; /* when, and at which move of the vector, it last got a cursor */
 };
 
 struct fanout_ops {
         /* The frame of a record, or NULL if it shows nothing (invalid: counted by the callee). cursor is the text to stamp. own
          * is true if the cursor is one subscriber's (do not share). Returns one reference. fanout itself sets MSG_EVENT or
          * MSG_VOLATILE, slot and offset, by the record's topic. */
-        struct msg *(*frame)(void *app, const struct record *r, unsigned variant, struct slice cursor, bool own);
+        struct msg *(*frame)(
+                void *app, const struct record *r, unsigned variant, struct slice cursor, bool own);
         /* Encodes a place in the log: epoch and next offset wanted, by slot; full or only the slots the subscriber touches is
          * the application's choice. All slots of one topic have one epoch. sub is NULL for the shared cursor. Writes to dst
          * (cap FANOUT_CURSOR_MAX), returns the length. */
-        size_t (*cursor)(void *app, const struct subscriber *sub, const uint32_t *epochs, const int64_t *offsets, char *dst);
+        size_t (*cursor)(void *app, const struct subscriber *sub, const uint32_t *epochs,
+                const int64_t *offsets, char *dst);
         /* Once for each valid, first record whose room has a subscription here (also of catch-up: own is then true), before
          * its verdicts and frames: the place to parse it once. */
         void (*room_record)(void *app, const struct record *r, bool own);
@@ -131,7 +135,8 @@ struct fanout_ops {
         /* Caught up after an attach or after having lagged: live from here on. */
         void (*live)(void *app, struct subscriber *s, enum fanout_tier tier, int64_t took_ms);
         /* [from_seq, to_seq) of the slot cannot be had: the client must be told. Delivery goes on after it. */
-        void (*gap)(void *app, struct subscriber *s, int32_t slot, int64_t from_seq, int64_t to_seq);
+        void (*gap)(
+                void *app, struct subscriber *s, int32_t slot, int64_t from_seq, int64_t to_seq);
 
         /* The rest is feed's; applications leave it NULL. */
         void *reader; /* first argument of the three below */
@@ -153,7 +158,8 @@ struct fanout_stats { /* the owner reads and clears it after each batch */
 
 /* Topics whose partitions are 0 are not known yet: then fanout_lay_out() follows, before anything but look-ups of rooms. 0 or
  * -EINVAL: too many slots, two cursor topics in a room class, a cursor topic with room_until. */
-MUST_CHECK int fanout_new(const struct fanout_topic *topics, size_t count, const struct fanout_ops *ops, void *app, struct fanout **ret);
+MUST_CHECK int fanout_new(const struct fanout_topic *topics, size_t count,
+        const struct fanout_ops *ops, void *app, struct fanout **ret);
 /* Partitions (1 at least) and epoch of each topic; once. 0 or -EINVAL. */
 MUST_CHECK int fanout_lay_out(struct fanout *f, const uint16_t *partitions, const uint32_t *epochs);
 /* No subscriber may be attached. */
@@ -167,16 +173,18 @@ struct fanout *fanout_free(struct fanout *f);
 struct fanout_batch {
         const struct record *const *records;
         size_t count;
-        const int64_t *positions;     /* by (topic, partition) flat index, see fanout_flat() */
-        uint64_t first_pos;           /* records below are gone */
-        const int64_t *tail_start;    /* by flat index: first offset that the tail covers without a hole */
+        const int64_t *positions; /* by (topic, partition) flat index, see fanout_flat() */
+        uint64_t first_pos;       /* records below are gone */
+        const int64_t
+                *tail_start; /* by flat index: first offset that the tail covers without a hole */
 };
 void fanout_batch(struct fanout *f, const struct fanout_batch *b, int64_t now_ms);
 /* What ops.again asked for. */
 void fanout_run(struct fanout *f, int64_t now_ms);
 /* The log of a topic goes on elsewhere: retention passed this gateway, or the topic was made anew (then with a higher epoch).
  * starts: next offset of each partition. Who follows it catches up from where it was: from Postgres, or by a gap. */
-void fanout_restart(struct fanout *f, uint16_t topic, uint32_t epoch, const int64_t *starts, int64_t now_ms);
+void fanout_restart(
+        struct fanout *f, uint16_t topic, uint32_t epoch, const int64_t *starts, int64_t now_ms);
 /* Flat index of a partition over all topics in table order. */
 size_t fanout_flat(const struct fanout *f, uint16_t topic, uint16_t partition);
 size_t fanout_flat_count(const struct fanout *f);
@@ -209,7 +217,8 @@ struct fanout_wait {
         void (*passed)(struct fanout_wait *w, int64_t original);
 };
 /* Runs at once if already passed. Otherwise after the batch that passes it has been delivered. A log that was restarted answers -1. */
-void fanout_wait_passed(struct fanout *f, uint16_t topic, uint16_t partition, int64_t offset, struct fanout_wait *w);
+void fanout_wait_passed(struct fanout *f, uint16_t topic, uint16_t partition, int64_t offset,
+        struct fanout_wait *w);
 /* Harmless if w waits for nothing, provided its link was initialised once (fanout_wait_passed() or list_init()). */
 void fanout_wait_cancel(struct fanout_wait *w);
 
@@ -227,7 +236,8 @@ void subscriber_done(struct fanout *f, struct subscriber *s);
  * hold: nothing of this room is delivered until subscriber_release(). Until then the client's cursor must not pass from_seq on
  * that slot, so the events of its other rooms on that slot wait too; other slots go on, with cursors of its own.
  */
-struct subscription *subscriber_join(struct fanout *f, struct subscriber *s, uint16_t topic, struct slice key, int64_t from_seq, bool hold);
+struct subscription *subscriber_join(struct fanout *f, struct subscriber *s, uint16_t topic,
+        struct slice key, int64_t from_seq, bool hold);
 /* A held room's events from from_seq on are handed over now. */
 void subscriber_release(struct fanout *f, struct subscription *sn);
 void subscriber_leave(struct fanout *f, struct subscription *sn);
@@ -237,17 +247,21 @@ struct slice subscription_key(const struct subscription *sn);
 uint16_t subscription_topic(const struct subscription *sn);
 size_t fanout_room_size(const struct fanout *f, uint16_t topic, struct slice key);
 /* Each subscription of a room on this shard; fn may leave, join and end subscribers. */
-void fanout_room_each(struct fanout *f, uint16_t topic, struct slice key, void (*fn)(void *arg, struct subscription *sn), void *arg);
+void fanout_room_each(struct fanout *f, uint16_t topic, struct slice key,
+        void (*fn)(void *arg, struct subscription *sn), void *arg);
 
 /* From DETACHED: live from the shard's position, at once. */
 void subscriber_attach_now(struct fanout *f, struct subscriber *s);
 /* From DETACHED: everything of its rooms from vector on (next offsets by slot, copied; a value beyond the position is fine: it is
  * ahead). */
-void subscriber_attach(struct fanout *f, struct subscriber *s, const int64_t *vector, int64_t now_ms);
+void subscriber_attach(
+        struct fanout *f, struct subscriber *s, const int64_t *vector, int64_t now_ms);
 /* The vector is of this epoch (of every topic); what is older than a topic's present epoch is asked for by seq. */
-void subscriber_attach_old_epoch(struct fanout *f, struct subscriber *s, uint32_t epoch, const int64_t *vector, int64_t now_ms);
+void subscriber_attach_old_epoch(struct fanout *f, struct subscriber *s, uint32_t epoch,
+        const int64_t *vector, int64_t now_ms);
 /* As above with a seq for each slot, for cursors whose topics have epochs of their own. */
-void subscriber_attach_seqs(struct fanout *f, struct subscriber *s, const int64_t *seqs, int64_t now_ms);
+void subscriber_attach_seqs(
+        struct fanout *f, struct subscriber *s, const int64_t *seqs, int64_t now_ms);
 /* The outbox has room again (after -EAGAIN or -ENOBUFS). Harmless in every state. */
 void subscriber_drained(struct fanout *f, struct subscriber *s, int64_t now_ms);
 /* The application dropped messages from its outbox; first is the oldest dropped MSG_EVENT. The subscriber becomes LAGGED with
@@ -255,7 +269,8 @@ void subscriber_drained(struct fanout *f, struct subscriber *s, int64_t now_ms);
 void subscriber_lagged(struct fanout *f, struct subscriber *s, const struct msg *first);
 /* True if it is live, the log has moved on, and its last cursor is older than a third of the tail (of this one as it is, and
  * of a fresh gateway's, which reaches back tail_ms), or it never had one: send it a fresh one. */
-bool subscriber_stale(const struct fanout *f, const struct subscriber *s, int64_t tail_ms, int64_t now_ms);
+bool subscriber_stale(
+        const struct fanout *f, const struct subscriber *s, int64_t tail_ms, int64_t now_ms);
 /* The cursor for its present place, and notes that it gets it; n 0 unless it is live. Borrowed until the next call or batch.
  * The message that carries it must be MSG_VOLATILE: it may not outlive events that are dropped from the outbox before it. */
 struct slice subscriber_cursor(struct fanout *f, struct subscriber *s, int64_t now_ms);
@@ -265,7 +280,8 @@ struct slice subscriber_cursor(struct fanout *f, struct subscriber *s, int64_t n
 /* records (loose, in seq order, borrowed for the call) answer rd; next_seq: everything of its keys below it is now known
  * (> rd->from_seq). next_seq >= rd->until_seq ends the read, else fanout asks for the next page when the client can take it.
  * rd belongs to fanout again from the call on. */
-void fanout_read_page(struct fanout *f, struct attach_read *rd, const struct record *const *records, size_t count, int64_t next_seq, enum fanout_tier tier, int64_t now_ms);
+void fanout_read_page(struct fanout *f, struct attach_read *rd, const struct record *const *records,
+        size_t count, int64_t next_seq, enum fanout_tier tier, int64_t now_ms);
 /* [rd->from_seq, to_seq) cannot be had; otherwise as a page. */
 void fanout_read_gap(struct fanout *f, struct attach_read *rd, int64_t to_seq, int64_t now_ms);
 

@@ -63,7 +63,8 @@ void place_update_caps(struct fanout *f, struct subscriber *s)
                 s->own->cap = xmalloc(f->slot_count * sizeof(int64_t) + 1);
         for (size_t i = 0; i < f->slot_count; i++)
                 s->own->cap[i] = SEQ_NEVER;
-        list_for_each(it, &s->rooms) {
+        list_for_each(it, &s->rooms)
+        {
                 const struct subscription *sn = list_entry(it, struct subscription, in_sub);
                 int32_t slot = sn->room->slot;
                 if (sn->hold && slot >= 0 && sn->from_seq < s->own->cap[slot])
@@ -76,7 +77,8 @@ void place_update_caps(struct fanout *f, struct subscriber *s)
  * already waits at the next one's start; it is written as the last offset there can be, which
  * subscriber_attach_seqs() reads as just that.
  */
-static void split_epochs(const struct fanout *f, const int64_t *seqs, uint32_t *epochs, int64_t *offsets)
+static void split_epochs(
+        const struct fanout *f, const int64_t *seqs, uint32_t *epochs, int64_t *offsets)
 {
         for (size_t i = 0; i < f->slot_count;) {
                 uint16_t topic = f->slot_topic[i];
@@ -87,7 +89,8 @@ static void split_epochs(const struct fanout *f, const int64_t *seqs, uint32_t *
                                 epoch = seq_epoch(seqs[j]);
                 for (; i < end; i++) {
                         epochs[i] = epoch;
-                        offsets[i] = seq_epoch(seqs[i]) == epoch ? seqs[i] & SEQ_OFFSET_MASK : SEQ_OFFSET_MASK;
+                        offsets[i] = seq_epoch(seqs[i]) == epoch ? seqs[i] & SEQ_OFFSET_MASK
+                                                                 : SEQ_OFFSET_MASK;
                 }
         }
 }

@@ -12,7 +12,7 @@ struct slice record_header(const struct record *r, const char *name)
                 uint8_t le[4];
                 memcpy(le, nul + 1, sizeof(le));
                 size_t value_n = (size_t)le[0] | (size_t)le[1] << 8 | (size_t)le[2] << 16 |
-                        (size_t)le[3] << 24;
+                                 (size_t)le[3] << 24;
                 const char *value = nul + 5;
                 if (value_n > (size_t)(end - value))
                         break;

@@ -17,20 +17,22 @@
 #define RECORD_FRAMES 2    /* shared variants; which is which is the application's */
 
 enum {
-        RECORD_DUPLICATE = 1, /* its id stood earlier in the partition: shown to nobody; original_offset says where */
-        RECORD_FOREIGN = 2,   /* wrong partition for its key: shown to nobody, the writer publishes it again */
-        RECORD_LOOSE = 4,     /* from Postgres or a seek reader; not in the tail */
+        RECORD_DUPLICATE =
+                1, /* its id stood earlier in the partition: shown to nobody; original_offset says where */
+        RECORD_FOREIGN =
+                2, /* wrong partition for its key: shown to nobody, the writer publishes it again */
+        RECORD_LOOSE = 4, /* from Postgres or a seek reader; not in the tail */
 };
 
 struct record {
-        uint64_t pos;      /* place in the bus's order, from 1; 0 if loose */
-        uint64_t prev_pos; /* of the previous record with this topic and key; 0 = none */
+        uint64_t pos;              /* place in the bus's order, from 1; 0 if loose */
+        uint64_t prev_pos;         /* of the previous record with this topic and key; 0 = none */
         const struct record *prev; /* valid while prev_pos >= the tail's first pos */
-        uint64_t key_hash; /* hash_key(key) */
+        uint64_t key_hash;         /* hash_key(key) */
         int64_t offset, original_offset;
         int64_t timestamp_ms;
         uint32_t epoch;
-        int32_t slot; /* cursor slot, -1 if the topic bears no cursor */
+        int32_t slot;   /* cursor slot, -1 if the topic bears no cursor */
         uint16_t topic; /* index into the feed's topic table */
         uint16_t partition;
         uint32_t flags;
@@ -60,7 +62,8 @@ static inline struct slice record_source(const struct record *r)
 struct slice record_header(const struct record *r, const char *name);
 static inline struct slice record_value(const struct record *r)
 {
-        return slice_of(r->bytes + r->key_n + r->id_n + r->type_n + r->source_n + r->headers_n, r->value_n);
+        return slice_of(
+                r->bytes + r->key_n + r->id_n + r->type_n + r->source_n + r->headers_n, r->value_n);
 }
 /* Releases the shared frames: the record's owner calls it when every shard has delivered the record. */
 void record_drop_frames(struct record *r);

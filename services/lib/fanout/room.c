@@ -24,7 +24,8 @@ static struct room *room_open(struct fanout *f, uint8_t class_, struct slice key
                 return room;
         struct room_class *c = &f->classes[class_];
         room = xmalloc(sizeof(*room) + key.n);
-        *room = (struct room){.f = f, .class_ = class_, .slot = -1, .hash = hash, .key_n = (uint32_t)key.n};
+        *room = (struct room){
+                .f = f, .class_ = class_, .slot = -1, .hash = hash, .key_n = (uint32_t)key.n};
         list_init(&room->subs);
         if (key.n > 0)
                 memcpy(room->key, key.p, key.n);
@@ -83,7 +84,8 @@ size_t fanout_room_size(const struct fanout *f, uint16_t topic, struct slice key
         return room ? room->count : 0;
 }
 
-void fanout_room_each(struct fanout *f, uint16_t topic, struct slice key, void (*fn)(void *arg, struct subscription *sn), void *arg)
+void fanout_room_each(struct fanout *f, uint16_t topic, struct slice key,
+        void (*fn)(void *arg, struct subscription *sn), void *arg)
 {
         struct room *room = room_by_topic(f, topic, key);
         if (!room)
@@ -105,8 +107,10 @@ struct subscription *subscription_in(const struct subscriber *s, const struct ro
 {
         const struct list *mine = s->rooms.next, *theirs = room->subs.next;
         while (mine != &s->rooms && theirs != &room->subs) {
-                struct subscription *a = list_entry((struct list *)(uintptr_t)mine, struct subscription, in_sub);
-                struct subscription *b = list_entry((struct list *)(uintptr_t)theirs, struct subscription, in_room);
+                struct subscription *a =
+                        list_entry((struct list *)(uintptr_t)mine, struct subscription, in_sub);
+                struct subscription *b =
+                        list_entry((struct list *)(uintptr_t)theirs, struct subscription, in_room);
                 if (a->room == room)
                         return a;
                 if (b->sub == s)
@@ -143,7 +147,8 @@ static int64_t join_floor(const struct fanout *f, const struct subscriber *s, in
         return s->own && s->own->next[slot] > here ? s->own->next[slot] : here;
 }
 
-struct subscription *subscriber_join(struct fanout *f, struct subscriber *s, uint16_t topic, struct slice key, int64_t from_seq, bool hold)
+struct subscription *subscriber_join(struct fanout *f, struct subscriber *s, uint16_t topic,
+        struct slice key, int64_t from_seq, bool hold)
 {
         CHECK(topic < f->topic_count && f->topics[topic].rooms && f->flat_count > 0);
         struct room *room = room_open(f, f->topics[topic].room_class, key);

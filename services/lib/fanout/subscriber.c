@@ -105,7 +105,8 @@ static void begin(struct fanout *f, struct subscriber *s, int64_t now_ms)
         subscriber_make_runnable(f, s);
 }
 
-void subscriber_attach_seqs(struct fanout *f, struct subscriber *s, const int64_t *seqs, int64_t now_ms)
+void subscriber_attach_seqs(
+        struct fanout *f, struct subscriber *s, const int64_t *seqs, int64_t now_ms)
 {
         CHECK(s->state == SUB_DETACHED);
         fanout_enter(f);
@@ -120,22 +121,26 @@ void subscriber_attach_seqs(struct fanout *f, struct subscriber *s, const int64_
         fanout_leave(f);
 }
 
-static void attach_in_epochs(struct fanout *f, struct subscriber *s, const uint32_t *epochs, uint32_t epoch, const int64_t *vector, int64_t now_ms)
+static void attach_in_epochs(struct fanout *f, struct subscriber *s, const uint32_t *epochs,
+        uint32_t epoch, const int64_t *vector, int64_t now_ms)
 {
         int64_t seqs[FANOUT_SLOTS_MAX];
         for (size_t i = 0; i < f->slot_count; i++) {
                 int64_t offset = vector[i] < 0 ? 0 : vector[i];
-                seqs[i] = seq_make(epochs ? epochs[i] : epoch, offset < SEQ_OFFSET_MASK ? offset : SEQ_OFFSET_MASK);
+                seqs[i] = seq_make(epochs ? epochs[i] : epoch,
+                        offset < SEQ_OFFSET_MASK ? offset : SEQ_OFFSET_MASK);
         }
         subscriber_attach_seqs(f, s, seqs, now_ms);
 }
 
-void subscriber_attach(struct fanout *f, struct subscriber *s, const int64_t *vector, int64_t now_ms)
+void subscriber_attach(
+        struct fanout *f, struct subscriber *s, const int64_t *vector, int64_t now_ms)
 {
         attach_in_epochs(f, s, f->epochs, 0, vector, now_ms);
 }
 
-void subscriber_attach_old_epoch(struct fanout *f, struct subscriber *s, uint32_t epoch, const int64_t *vector, int64_t now_ms)
+void subscriber_attach_old_epoch(struct fanout *f, struct subscriber *s, uint32_t epoch,
+        const int64_t *vector, int64_t now_ms)
 {
         attach_in_epochs(f, s, NULL, epoch, vector, now_ms);
 }
@@ -165,7 +170,8 @@ void subscriber_lagged(struct fanout *f, struct subscriber *s, const struct msg 
                 if (s->own->next[first->slot] > seq)
                         s->own->next[first->slot] = seq;
         }
-        list_for_each(it, &s->rooms) {
+        list_for_each(it, &s->rooms)
+        {
                 struct subscription *sn = list_entry(it, struct subscription, in_sub);
                 if (sn->room->slot >= 0)
                         subscription_rewind(sn, s->own->next[sn->room->slot]);

@@ -49,12 +49,14 @@ static void rebuild(struct tail_index *ix, uint64_t first_pos)
         ix->cap = cap;
 }
 
-const struct record *tail_index_get(const struct tail_index *ix, uint16_t topic, struct slice key, uint64_t hash, uint64_t first_pos)
+const struct record *tail_index_get(const struct tail_index *ix, uint16_t topic, struct slice key,
+        uint64_t hash, uint64_t first_pos)
 {
         if (!ix->entries)
                 return NULL;
         hash = mix(hash, topic);
-        for (size_t i = hash & (ix->cap - 1); ix->entries[i].pos != 0; i = (i + 1) & (ix->cap - 1)) {
+        for (size_t i = hash & (ix->cap - 1); ix->entries[i].pos != 0;
+                i = (i + 1) & (ix->cap - 1)) {
                 const struct tail_entry *e = &ix->entries[i];
                 if (e->pos >= first_pos && holds(e, hash, topic, key))
                         return e->newest;
@@ -62,7 +64,8 @@ const struct record *tail_index_get(const struct tail_index *ix, uint16_t topic,
         return NULL;
 }
 
-const struct record *tail_index_put(struct tail_index *ix, const struct record *r, uint64_t first_pos)
+const struct record *tail_index_put(
+        struct tail_index *ix, const struct record *r, uint64_t first_pos)
 {
         CHECK(r->pos > 0);
         if ((ix->used + 1) * 4 > ix->cap * 3)

@@ -24,8 +24,10 @@ struct tail_index {
 
 void tail_index_done(struct tail_index *ix);
 /* hash is hash_key(key). NULL if there is none. */
-const struct record *tail_index_get(const struct tail_index *ix, uint16_t topic, struct slice key, uint64_t hash, uint64_t first_pos);
+const struct record *tail_index_get(const struct tail_index *ix, uint16_t topic, struct slice key,
+        uint64_t hash, uint64_t first_pos);
 /* r (pos > 0) is its key's newest from now on; returns the one before it, or NULL. */
-const struct record *tail_index_put(struct tail_index *ix, const struct record *r, uint64_t first_pos);
+const struct record *tail_index_put(
+        struct tail_index *ix, const struct record *r, uint64_t first_pos);
 
 #endif

@@ -100,7 +100,8 @@ static void note_classes(struct fanout *f)
         }
 }
 
-int fanout_new(const struct fanout_topic *topics, size_t count, const struct fanout_ops *ops, void *app, struct fanout **ret)
+int fanout_new(const struct fanout_topic *topics, size_t count, const struct fanout_ops *ops,
+        void *app, struct fanout **ret)
 {
         int err = check_topics(topics, count);
         if (err < 0)
@@ -273,7 +274,8 @@ void ages_note(struct fanout *f)
         f->ages[f->age_count++].ms = f->now_ms;
 }
 
-bool subscriber_stale(const struct fanout *f, const struct subscriber *s, int64_t tail_ms, int64_t now_ms)
+bool subscriber_stale(
+        const struct fanout *f, const struct subscriber *s, int64_t tail_ms, int64_t now_ms)
 {
         if (s->state != SUB_LIVE || s->cursor_moves == f->moves)
                 return false;
@@ -298,7 +300,8 @@ struct slice subscriber_cursor(struct fanout *f, struct subscriber *s, int64_t n
         return place_text(f, s, f->scratch_seqs);
 }
 
-void fanout_restart(struct fanout *f, uint16_t topic, uint32_t epoch, const int64_t *starts, int64_t now_ms)
+void fanout_restart(
+        struct fanout *f, uint16_t topic, uint32_t epoch, const int64_t *starts, int64_t now_ms)
 {
         CHECK(topic < f->topic_count && epoch >= f->states[topic].epoch);
         fanout_enter(f);
@@ -309,7 +312,8 @@ void fanout_restart(struct fanout *f, uint16_t topic, uint32_t epoch, const int6
         struct room *room;
         /* Their places are written down before the position moves from under them. */
         while (t->cursor && t->rooms && (room = map_next(&f->classes[t->room_class].rooms, &it)))
-                list_for_each(node, &room->subs) {
+                list_for_each(node, &room->subs)
+                {
                         struct subscriber *s = list_entry(node, struct subscription, in_room)->sub;
                         if (s->state != SUB_LIVE)
                                 continue;

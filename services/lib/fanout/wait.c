@@ -59,7 +59,8 @@ static int64_t original_of(const struct fanout *f, size_t flat, int64_t offset)
 
 /* ---- waiters ---- */
 
-void fanout_wait_passed(struct fanout *f, uint16_t topic, uint16_t partition, int64_t offset, struct fanout_wait *w)
+void fanout_wait_passed(
+        struct fanout *f, uint16_t topic, uint16_t partition, int64_t offset, struct fanout_wait *w)
 {
         size_t flat = fanout_flat(f, topic, partition);
         list_init(&w->link);

@@ -14,15 +14,15 @@
 #define AGAIN_MS 50
 
 struct feed_barrier {
-        struct mail mail;    /* to the asker, and back */
-        struct list link;    /* feed_shard.barriers while somebody waits */
-        struct list asked;   /* the asker's */
+        struct mail mail;  /* to the asker, and back */
+        struct list link;  /* feed_shard.barriers while somebody waits */
+        struct list asked; /* the asker's */
         struct feed *fd;
         unsigned shard;
         uint16_t topic, partition;
         int64_t until_ms;
-        int64_t high;        /* -1: Kafka did not say */
-        bool with_asker;     /* the shard's view */
+        int64_t high;                     /* -1: Kafka did not say */
+        bool with_asker;                  /* the shard's view */
         void (*done)(void *arg, int err); /* NULL: nobody waits any more */
         void *arg;
         struct fanout_wait wait;
@@ -86,7 +86,8 @@ static void run_answer(struct mail *m)
 
 static void run_question(struct mail *m);
 
-struct feed_barrier *feed_barrier(struct feed_shard *fs, uint16_t topic, struct slice key, int timeout_ms, void (*done)(void *arg, int err), void *arg)
+struct feed_barrier *feed_barrier(struct feed_shard *fs, uint16_t topic, struct slice key,
+        int timeout_ms, void (*done)(void *arg, int err), void *arg)
 {
         struct feed_barrier *b = xcalloc(1, sizeof(*b));
         b->fd = fs->fd;
@@ -117,7 +118,8 @@ void barriers_tick(struct feed_shard *fs, int64_t now_ms)
         /* A callback may cancel others, or start some: begin again after each. */
         for (bool found = true; found;) {
                 found = false;
-                list_for_each(it, &fs->barriers) {
+                list_for_each(it, &fs->barriers)
+                {
                         struct feed_barrier *b = list_entry(it, struct feed_barrier, link);
                         if (now_ms < b->until_ms)
                                 continue;
@@ -160,9 +162,8 @@ static void answer(struct feed_barrier *b, int64_t high)
 
 static bool is_asked(const struct asker *a, uint16_t topic)
 {
-        list_for_each(it, &a->asked)
-                if (list_entry(it, struct feed_barrier, asked)->topic == topic)
-                        return true;
+        list_for_each(it, &a->asked) if (list_entry(it, struct feed_barrier, asked)->topic ==
+                                         topic) return true;
         return false;
 }
 
@@ -172,16 +173,19 @@ static void ask_topic(struct asker *a, uint16_t topic)
         int64_t *highs = xcalloc(fd->partitions[topic], sizeof(*highs));
         struct list now;
         list_init(&now);
-        list_for_each_safe(it, &a->asked) {
+        list_for_each_safe(it, &a->asked)
+        {
                 struct feed_barrier *b = list_entry(it, struct feed_barrier, asked);
                 if (b->topic != topic)
                         continue;
                 list_remove(&b->asked);
                 list_push_back(&now, &b->asked);
         }
-        bool said = bus_highs(fd->o.bus, fd->topics[topic].name, fd->partitions[topic], ASK_MS, highs) == 0;
+        bool said = bus_highs(fd->o.bus, fd->topics[topic].name, fd->partitions[topic], ASK_MS,
+                            highs) == 0;
         int64_t time = clock_mono_ms();
-        list_for_each_safe(it, &now) {
+        list_for_each_safe(it, &now)
+        {
                 struct feed_barrier *b = list_entry(it, struct feed_barrier, asked);
                 if (said || time >= b->until_ms) {
                         answer(b, said ? highs[b->partition] : -1);
@@ -204,8 +208,7 @@ static void *asker_main(void *arg)
                                 ask_topic(a, t);
                 wait_ms = list_empty(&a->asked) ? -1 : AGAIN_MS;
         }
-        list_for_each_safe(it, &a->asked)
-                answer(list_entry(it, struct feed_barrier, asked), -1);
+        list_for_each_safe(it, &a->asked) answer(list_entry(it, struct feed_barrier, asked), -1);
         return NULL;
 }
 

@@ -74,7 +74,8 @@ static void run_batch(struct mail *m)
 static bool has_credit(struct feed *fd)
 {
         for (unsigned i = 0; i < fd->shard_count; i++)
-                if (atomic_load(&fd->ports[i].behind) >= (int64_t)fd->o.settings->shard_credit_bytes)
+                if (atomic_load(&fd->ports[i].behind) >=
+                        (int64_t)fd->o.settings->shard_credit_bytes)
                         return false;
         return true;
 }

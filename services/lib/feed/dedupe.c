@@ -70,7 +70,8 @@ static void grow(struct dedupe *d)
 {
         uint32_t cap = d->cap ? d->cap * 2 : DEDUPE_CAP_FIRST;
         CHECK(cap > d->cap);
-        struct dedupe bigger = {xmalloc(cap * sizeof(*bigger.ring)), xcalloc((size_t)cap * 2, sizeof(*bigger.table)), d->first, d->next, cap};
+        struct dedupe bigger = {xmalloc(cap * sizeof(*bigger.ring)),
+                xcalloc((size_t)cap * 2, sizeof(*bigger.table)), d->first, d->next, cap};
         for (uint32_t n = d->first; n != d->next; n++) {
                 const struct dedupe_entry *e = entry(d, n);
                 *entry(&bigger, n) = *e;
@@ -80,7 +81,8 @@ static void grow(struct dedupe *d)
         *d = bigger;
 }
 
-int64_t dedupe_seen(struct dedupe *d, struct slice id, int64_t offset, int64_t timestamp_ms, int64_t window_ms)
+int64_t dedupe_seen(
+        struct dedupe *d, struct slice id, int64_t offset, int64_t timestamp_ms, int64_t window_ms)
 {
         while (d->first != d->next && entry(d, d->first)->timestamp_ms < timestamp_ms - window_ms)
                 dedupe_forget_oldest(d);
@@ -95,8 +97,10 @@ int64_t dedupe_seen(struct dedupe *d, struct slice id, int64_t offset, int64_t t
         uint32_t check = hash_murmur2(id);
         uint32_t i = find(d, hash, check);
         const struct dedupe_entry *before = d->table[i] ? entry(d, d->table[i] - 1) : NULL;
-        int64_t first = before && before->timestamp_ms >= timestamp_ms - window_ms ? before->offset : -1;
-        *entry(d, d->next) = (struct dedupe_entry){hash, first >= 0 ? first : offset, timestamp_ms, check};
+        int64_t first =
+                before && before->timestamp_ms >= timestamp_ms - window_ms ? before->offset : -1;
+        *entry(d, d->next) =
+                (struct dedupe_entry){hash, first >= 0 ? first : offset, timestamp_ms, check};
         d->table[i] = ++d->next;
         return first;
 }

@@ -27,7 +27,8 @@ struct dedupe {
 
 void dedupe_done(struct dedupe *d);
 /* Offset of the id's first occurrence within window_ms before timestamp_ms, or -1: this is the first. Remembers it either way. */
-int64_t dedupe_seen(struct dedupe *d, struct slice id, int64_t offset, int64_t timestamp_ms, int64_t window_ms);
+int64_t dedupe_seen(
+        struct dedupe *d, struct slice id, int64_t offset, int64_t timestamp_ms, int64_t window_ms);
 static inline size_t dedupe_count(const struct dedupe *d)
 {
         return d->next - d->first;

@@ -18,7 +18,8 @@ void envelope_done(struct envelope *e)
 
 static void keep_header(struct buf *out, const struct bus_header *h)
 {
-        if (h->value.n > HEADER_MAX || out->n + h->name.n + 5 + h->value.n > HEADERS_MAX || slice_find(h->name, '\0') >= 0)
+        if (h->value.n > HEADER_MAX || out->n + h->name.n + 5 + h->value.n > HEADERS_MAX ||
+                slice_find(h->name, '\0') >= 0)
                 return;
         uint8_t n[4] = {(uint8_t)h->value.n, (uint8_t)(h->value.n >> 8), 0, 0};
         buf_add_slice(out, h->name);
@@ -46,9 +47,14 @@ static void read_headers(struct envelope *e, const struct bus_record *r, struct 
         }
 }
 
-int envelope_read(struct envelope *e, const struct feed_topic *topic, uint32_t partitions, const struct bus_record *r)
+int envelope_read(struct envelope *e, const struct feed_topic *topic, uint32_t partitions,
+        const struct bus_record *r)
 {
-        struct event_envelope env = {.topic = r->topic, .key = r->key, .value = r->value, .partition = r->partition, .offset = r->offset};
+        struct event_envelope env = {.topic = r->topic,
+                .key = r->key,
+                .value = r->value,
+                .partition = r->partition,
+                .offset = r->offset};
         if (r->value.n > VALUE_BYTES_MAX)
                 return -EINVAL;
         read_headers(e, r, &env);
@@ -61,13 +67,16 @@ int envelope_read(struct envelope *e, const struct feed_topic *topic, uint32_t p
         e->type = env.type;
         e->source = env.source;
         e->value = env.value;
-        e->foreign = (topic->rooms && !env.key.p) || (topic->foreign_check && (!env.key.p || partition_of(env.key, partitions) != (uint32_t)r->partition));
+        e->foreign = (topic->rooms && !env.key.p) ||
+                     (topic->foreign_check && (!env.key.p || partition_of(env.key, partitions) !=
+                                                                     (uint32_t)r->partition));
         return 0;
 }
 
 size_t envelope_bytes(const struct envelope *e, bool with_value)
 {
-        return e->key.n + e->id.n + e->type.n + e->source.n + (with_value ? e->headers.n + e->value.n : 0);
+        return e->key.n + e->id.n + e->type.n + e->source.n +
+               (with_value ? e->headers.n + e->value.n : 0);
 }
 
 /* The embedded broker stamps nothing; then the producer's own time has to do. */
@@ -87,7 +96,8 @@ static char *append(char *at, struct slice s)
         return at + s.n;
 }
 
-void envelope_write(const struct envelope *e, const struct bus_record *r, uint32_t epoch, bool with_value, struct record *dst)
+void envelope_write(const struct envelope *e, const struct bus_record *r, uint32_t epoch,
+        bool with_value, struct record *dst)
 {
         dst->key_hash = hash_key(e->key);
         dst->offset = dst->original_offset = r->offset;

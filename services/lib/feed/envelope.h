@@ -23,10 +23,12 @@ struct envelope {
 
 void envelope_done(struct envelope *e);
 /* Slices point into r or e until the next call. 0, or -EINVAL: the record counts for nobody. */
-MUST_CHECK int envelope_read(struct envelope *e, const struct feed_topic *topic, uint32_t partitions, const struct bus_record *r);
+MUST_CHECK int envelope_read(struct envelope *e, const struct feed_topic *topic,
+        uint32_t partitions, const struct bus_record *r);
 /* Bytes of the record's variable part; without the value if the record is shown to nobody. */
 size_t envelope_bytes(const struct envelope *e, bool with_value);
 /* Fills everything but pos, links, slot and topic of a zeroed record with room for envelope_bytes(). */
-void envelope_write(const struct envelope *e, const struct bus_record *r, uint32_t epoch, bool with_value, struct record *dst);
+void envelope_write(const struct envelope *e, const struct bus_record *r, uint32_t epoch,
+        bool with_value, struct record *dst);
 
 #endif

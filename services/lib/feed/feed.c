@@ -68,7 +68,8 @@ static void run_stored(struct mail *m)
         atomic_fetch_sub(&fd->outstanding, 1);
 }
 
-void feed_store_submit(struct feed *fd, unsigned shard, struct feed_store_job *j, void (*gone)(struct feed_store_job *j))
+void feed_store_submit(struct feed *fd, unsigned shard, struct feed_store_job *j,
+        void (*gone)(struct feed_store_job *j))
 {
         j->fd = fd;
         j->shard = shard;
@@ -83,7 +84,8 @@ void feed_store_submit(struct feed *fd, unsigned shard, struct feed_store_job *j
 
 int feed_new(const struct feed_options *o, unsigned shard_count, struct feed **ret)
 {
-        if (o->topic_count == 0 || o->topic_count >= UINT16_MAX || shard_count == 0 || shard_count > SHARDS_MAX)
+        if (o->topic_count == 0 || o->topic_count >= UINT16_MAX || shard_count == 0 ||
+                shard_count > SHARDS_MAX)
                 return -EINVAL;
         struct feed *fd = xcalloc(1, sizeof(*fd));
         fd->o = *o;

@@ -19,8 +19,8 @@
 #include "base/metrics.h"
 #include "fanout/fanout.h"
 
-struct bus;      /* bus/bus.h */
-struct store;    /* store/store.h */
+struct bus;   /* bus/bus.h */
+struct store; /* store/store.h */
 struct store_statement;
 struct feed;
 struct feed_shard;
@@ -34,23 +34,24 @@ extern const size_t feed_settings_count;
 
 /* What the two gateways differ in. */
 struct feed_topic {
-        const char *name;      /* without prefix */
+        const char *name;                /* without prefix */
         bool cursor, rooms, all, by_key; /* see struct fanout_topic */
-        uint8_t room_class;    /* see struct fanout_topic */
-        char room_until;       /* see struct fanout_topic */
-        bool dedupe;           /* first id in its partition counts */
-        bool foreign_check;    /* partition must be murmur2(key) mod n */
-        bool from_start;       /* compacted state (access): read whole before ready */
-        bool fill;             /* read tail_fill_ms + dedupe window before ready; else from the end */
-        const char *event_table_topic; /* tier 2 reads chat_event ("chat.events") or notification_event; NULL none */
+        uint8_t room_class;              /* see struct fanout_topic */
+        char room_until;                 /* see struct fanout_topic */
+        bool dedupe;                     /* first id in its partition counts */
+        bool foreign_check;              /* partition must be murmur2(key) mod n */
+        bool from_start;                 /* compacted state (access): read whole before ready */
+        bool fill; /* read tail_fill_ms + dedupe window before ready; else from the end */
+        const char *
+                event_table_topic; /* tier 2 reads chat_event ("chat.events") or notification_event; NULL none */
 };
 
 struct feed_options {
         const struct feed_settings *settings;
         const struct feed_topic *topics;
         size_t topic_count;
-        struct bus *bus;       /* borrowed */
-        struct store *store;   /* borrowed; its statement sets must hold feed_sql. NULL: no archive */
+        struct bus *bus;     /* borrowed */
+        struct store *store; /* borrowed; its statement sets must hold feed_sql. NULL: no archive */
         /* This process stood still for ms (SIGSTOP, a sleeping host), longer than pause_max_ms: runs on the bus thread before any
          * further record is taken. Purge producers, close transports unread. May be NULL. */
         void (*on_pause)(void *arg, int64_t ms);
@@ -63,7 +64,8 @@ struct feed_options {
 MUST_CHECK int feed_new(const struct feed_options *o, unsigned shard_count, struct feed **ret);
 /* Each shard, on its own thread, before feed_start: ops and app are the application's fanout callbacks, except
  * read_old and read_cancel, which feed fills. mailbox is the shard's. */
-MUST_CHECK int feed_shard_new(struct feed *fd, unsigned index, struct mailbox *mailbox, const struct fanout_ops *ops, void *app, struct feed_shard **ret);
+MUST_CHECK int feed_shard_new(struct feed *fd, unsigned index, struct mailbox *mailbox,
+        const struct fanout_ops *ops, void *app, struct feed_shard **ret);
 struct fanout *feed_fanout(struct feed_shard *fs);
 /* Starts the bus thread, which resolves partitions, epochs (Postgres's log_epoch, or the access topic) and start offsets, for ever
  * while Kafka is away. Returns at once. 0 or -EAGAIN (no thread). */
@@ -84,7 +86,8 @@ uint16_t feed_partitions(const struct feed *fd, uint16_t topic);
  * after timeout_ms (Kafka away). On the shard's thread; done never runs inside the call. Requests of one topic share one question. The
  * barrier is gone when done is called. */
 struct feed_barrier;
-struct feed_barrier *feed_barrier(struct feed_shard *fs, uint16_t topic, struct slice key, int timeout_ms, void (*done)(void *arg, int err), void *arg);
+struct feed_barrier *feed_barrier(struct feed_shard *fs, uint16_t topic, struct slice key,
+        int timeout_ms, void (*done)(void *arg, int err), void *arg);
 void feed_barrier_cancel(struct feed_barrier *b);
 
 /* ---- a read is a snapshot plus the tail ---- */
@@ -100,10 +103,17 @@ struct feed_rows {
         const char *const *values; /* rows * columns, NULL = SQL NULL; borrowed for the call */
         const size_t *lengths;
         int64_t ingested; /* next_offset of the partition in the snapshot */
+        /* The key's records between ingested and the tail, oldest first; none without feed_query_bridge(). Borrowed. */
+        const struct record *const *bridge;
+        size_t bridge_count;
 };
 struct feed_query;
-struct feed_query *feed_query(struct feed_shard *fs, uint16_t topic, struct slice key, const struct store_statement *statement, const char *const *params, size_t param_count,
+struct feed_query *feed_query(struct feed_shard *fs, uint16_t topic, struct slice key,
+        const struct store_statement *statement, const char *const *params, size_t param_count,
         void (*done)(void *arg, int err, const struct feed_rows *rows), void *arg);
+/* Right after feed_query(): if the tail starts after ingested, the key's records that lie between are read from Kafka, and done()
+ * gets them: for who lays them over the rows, before those of the tail. key is copied. */
+void feed_query_bridge(struct feed_query *q, struct slice key);
 void feed_query_cancel(struct feed_query *q);
 
 #endif

@@ -13,13 +13,14 @@
 #include <unistd.h>
 
 #define POLL_RECORDS_MAX 1000
-#define SLABS_BY_AGE 8      /* the tail leaves in at least so many pieces */
-#define RETRY_MS 1000       /* looking where a topic's log went on */
+#define SLABS_BY_AGE 8 /* the tail leaves in at least so many pieces */
+#define RETRY_MS 1000  /* looking where a topic's log went on */
 #define ASK_MS 2000
-#define COMPLAIN_MS 10000   /* the same complaint is not repeated sooner */
+#define COMPLAIN_MS 10000 /* the same complaint is not repeated sooner */
 #define LAG_MS 1000
 
-void feed_intake_complain(struct feed_intake *in, const char *what, const char *topic, const char *why)
+void feed_intake_complain(
+        struct feed_intake *in, const char *what, const char *topic, const char *why)
 {
         int64_t now = clock_mono_ms();
         if (in->complained_ms && now - in->complained_ms < COMPLAIN_MS)
@@ -89,7 +90,8 @@ static void skipped(struct feed_intake *in, int label)
 }
 
 /* Offset of the first record with this one's id; its own if it is the first. */
-static int64_t first_offset(struct feed_intake *in, struct partition_state *ps, const struct bus_record *r)
+static int64_t first_offset(
+        struct feed_intake *in, struct partition_state *ps, const struct bus_record *r)
 {
         const struct feed_settings *s = in->fd->o.settings;
         struct slice id = in->envelope.id;
@@ -98,19 +100,23 @@ static int64_t first_offset(struct feed_intake *in, struct partition_state *ps, 
         int64_t at = r->timestamp_ms >= 0 ? r->timestamp_ms : clock_wall_ms();
         in->dedupe_total -= dedupe_count(&ps->dedupe);
         int64_t first = dedupe_seen(&ps->dedupe, id, r->offset, at, s->dedupe_window_ms);
-        while (in->dedupe_total + dedupe_count(&ps->dedupe) > s->dedupe_entries_max && dedupe_count(&ps->dedupe) > 1)
+        while (in->dedupe_total + dedupe_count(&ps->dedupe) > s->dedupe_entries_max &&
+                dedupe_count(&ps->dedupe) > 1)
                 dedupe_forget_oldest(&ps->dedupe);
         in->dedupe_total += dedupe_count(&ps->dedupe);
         return first >= 0 ? first : r->offset;
 }
 
-static struct record *keep(struct feed_intake *in, uint16_t topic, const struct bus_record *r, bool passing, bool with_value)
+static struct record *keep(struct feed_intake *in, uint16_t topic, const struct bus_record *r,
+        bool passing, bool with_value)
 {
         const struct feed_settings *s = in->fd->o.settings;
         size_t n = envelope_bytes(&in->envelope, with_value);
         struct feed_batch *b = batch_at_hand(in);
         int64_t age = (int64_t)s->tail_fill_ms + s->dedupe_window_ms;
-        struct record *dst = passing ? slab_add(&b->passing, n) : tail_add(&in->tail, n, in->last_pos + 1, in->loop_mono_ms, age / SLABS_BY_AGE);
+        struct record *dst = passing ? slab_add(&b->passing, n)
+                                     : tail_add(&in->tail, n, in->last_pos + 1, in->loop_mono_ms,
+                                               age / SLABS_BY_AGE);
         envelope_write(&in->envelope, r, in->topics[topic].epoch, with_value, dst);
         dst->topic = topic;
         dst->pos = ++in->last_pos;
@@ -132,7 +138,8 @@ static void look_for_epoch(struct feed_intake *in, const struct record *r)
         struct event e;
         struct event_error err;
         if (!slice_is(record_type(r), event_type_name(EVENT_EPOCH)) ||
-                event_parse(SLICE_LIT("access"), record_type(r), record_id(r), record_key(r), record_value(r), &e, &err) < 0)
+                event_parse(SLICE_LIT("access"), record_type(r), record_id(r), record_key(r),
+                        record_value(r), &e, &err) < 0)
                 return;
         int topic = e.topic ? find_topic(in, slice_str(e.topic)) : -1;
         if (topic >= 0 && e.epoch > in->topics[topic].epoch) {
@@ -143,7 +150,8 @@ static void look_for_epoch(struct feed_intake *in, const struct record *r)
         event_done(&e);
 }
 
-static void take_record(struct feed_intake *in, uint16_t topic, struct partition_state *ps, const struct bus_record *r)
+static void take_record(struct feed_intake *in, uint16_t topic, struct partition_state *ps,
+        const struct bus_record *r)
 {
         struct feed *fd = in->fd;
         const struct feed_topic *t = &fd->topics[topic];
@@ -244,7 +252,8 @@ static void post_pending(struct feed_intake *in)
 }
 
 /* Reads each partition from starts on, where they differ from its position or the epoch is a new one. */
-static int topic_restart(struct feed_intake *in, uint16_t topic, uint32_t epoch, const int64_t *starts)
+static int topic_restart(
+        struct feed_intake *in, uint16_t topic, uint32_t epoch, const int64_t *starts)
 {
         struct feed *fd = in->fd;
         uint16_t count = fd->partitions[topic], moved = 0;
@@ -253,7 +262,8 @@ static int topic_restart(struct feed_intake *in, uint16_t topic, uint32_t epoch,
         struct consumer_partition *parts = xcalloc(count, sizeof(*parts));
         for (uint16_t p = 0; p < count; p++)
                 if (anew || starts[p] != ps[p].position)
-                        parts[moved++] = (struct consumer_partition){fd->topics[topic].name, p, starts[p]};
+                        parts[moved++] =
+                                (struct consumer_partition){fd->topics[topic].name, p, starts[p]};
         /* All at once: a record may not be taken for one of the wrong epoch. */
         int err = consumer_assign(in->consumer, parts, moved);
         for (uint16_t i = 0; err == 0 && i < moved; i++)
@@ -266,7 +276,8 @@ static int topic_restart(struct feed_intake *in, uint16_t topic, uint32_t epoch,
         b->topic = topic;
         b->epoch = epoch;
         batch_post(in, b);
-        log_warn(fd->o.log, "log_restarted", F_STR("topic", fd->topics[topic].name), F_INT("epoch", epoch));
+        log_warn(fd->o.log, "log_restarted", F_STR("topic", fd->topics[topic].name),
+                F_INT("epoch", epoch));
         return 0;
 }
 
@@ -281,7 +292,9 @@ static int find_starts(struct feed_intake *in, uint16_t topic, bool anew, int64_
                         return -EAGAIN;
                 feed_intake_tick(in);
                 if (!anew && position > high) {
-                        feed_intake_complain(in, "log_went_back", name, "its end lies before what was read: if the topic was made anew, ternctl topics create must register it");
+                        feed_intake_complain(in, "log_went_back", name,
+                                "its end lies before what was read: if the topic was made anew, "
+                                "ternctl topics create must register it");
                         return -EAGAIN;
                 }
                 starts[p] = anew || position < low ? low : position;
@@ -303,7 +316,8 @@ static int try_restart(struct feed_intake *in, uint16_t topic)
                 return -EAGAIN;
         if (partitions != fd->partitions[topic]) {
                 /* Slots, cursors and every shard's tables are laid out for the old number. */
-                log_error(fd->o.log, "partition_count_changed", F_STR("topic", fd->topics[topic].name), F_INT("partitions", partitions));
+                log_error(fd->o.log, "partition_count_changed",
+                        F_STR("topic", fd->topics[topic].name), F_INT("partitions", partitions));
                 atomic_store(&fd->failed, true);
                 kill(getpid(), SIGTERM);
                 return 0;
@@ -346,11 +360,13 @@ static void count(struct feed_intake *in)
         for (size_t i = 0; i < fd->topic_count; i++) {
                 int64_t lag = 0;
                 for (uint16_t p = 0; p < fd->partitions[i]; p++) {
-                        int64_t high = consumer_high(in->consumer, fd->topics[i].name, p), position = in->parts[fd->flat[i] + p].position;
+                        int64_t high = consumer_high(in->consumer, fd->topics[i].name, p),
+                                position = in->parts[fd->flat[i] + p].position;
                         lag += high > position ? high - position : 0;
                 }
                 if (in->topics[i].in_label >= 0)
-                        metrics_set(fd->o.metrics, M_bus_lag, (unsigned)in->topics[i].in_label, lag);
+                        metrics_set(
+                                fd->o.metrics, M_bus_lag, (unsigned)in->topics[i].in_label, lag);
         }
 }
 

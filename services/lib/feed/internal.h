@@ -32,15 +32,16 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define TICK_MS 50        /* how often shards look at what they wait for */
+#define TICK_MS 50 /* how often shards look at what they wait for */
 #define SHARDS_MAX 64
 
 struct feed_port {
         pthread_mutex_t lock;
-        struct mailbox *mailbox; /* under lock; NULL before the shard is there and once it has gone */
-        struct feed_shard *fs;   /* the shard's thread only */
-        _Atomic int64_t behind;  /* bytes of batches posted and not yet taken */
-        atomic_uint timed;       /* barriers and queries that wait for time to pass */
+        struct mailbox
+                *mailbox;      /* under lock; NULL before the shard is there and once it has gone */
+        struct feed_shard *fs; /* the shard's thread only */
+        _Atomic int64_t behind; /* bytes of batches posted and not yet taken */
+        atomic_uint timed;      /* barriers and queries that wait for time to pass */
         struct mail tick;
         atomic_bool tick_posted;
         struct feed *fd;
@@ -56,13 +57,13 @@ struct feed {
         struct feed_topic *topics; /* owned copy */
         size_t topic_count;
         unsigned shard_count;
-        struct feed_port *ports;   /* owned */
+        struct feed_port *ports; /* owned */
         /* Frozen when the first batch is posted. */
         uint16_t *partitions;
-        size_t *flat;              /* of partition 0 of each topic */
+        size_t *flat; /* of partition 0 of each topic */
         size_t flat_count;
         /* Shared. */
-        atomic_uint outstanding;   /* store jobs and the like that will still look for their port */
+        atomic_uint outstanding; /* store jobs and the like that will still look for their port */
         atomic_uint shards_ready;
         atomic_bool stopping, failed;
         atomic_bool embedded;
@@ -71,7 +72,7 @@ struct feed {
         pthread_cond_t credit_given;
         pthread_t bus_thread;
         bool started;
-        struct feed_intake *intake;     /* the bus thread's */
+        struct feed_intake *intake; /* the bus thread's */
         struct seekers *seekers;
         struct asker *asker;
 };
@@ -88,8 +89,9 @@ struct feed_store_job {
         void (*run)(struct mail *m); /* the store's own */
         void (*gone)(struct feed_store_job *j);
 };
-void feed_store_submit(struct feed *fd, unsigned shard, struct feed_store_job *j, void (*gone)(struct feed_store_job *j));
-bool feed_topic_is_kept(const struct feed_topic *t); /* its records stay in the tail */
+void feed_store_submit(struct feed *fd, unsigned shard, struct feed_store_job *j,
+        void (*gone)(struct feed_store_job *j));
+bool feed_topic_is_kept(const struct feed_topic *t);   /* its records stay in the tail */
 bool feed_topic_is_linked(const struct feed_topic *t); /* by key */
 
 /* ---- intake.c and setup.c ---- */
@@ -129,7 +131,8 @@ MUST_CHECK int feed_intake_setup(struct feed_intake *in);
 MUST_CHECK int feed_intake_stored_epoch(struct feed_intake *in, uint16_t topic, uint32_t *ret);
 /* Loop number ticks, shards' clocks; called often, also while waiting. */
 void feed_intake_tick(struct feed_intake *in);
-void feed_intake_complain(struct feed_intake *in, const char *what, const char *topic, const char *why);
+void feed_intake_complain(
+        struct feed_intake *in, const char *what, const char *topic, const char *why);
 void *feed_intake_main(void *arg);
 /* The tail, which the shards have read until now. NULL is fine. */
 void feed_intake_free(struct feed_intake *in);
@@ -152,10 +155,10 @@ struct feed_batch {
         int64_t *positions, *tail_start; /* by flat index; owned, one block */
         uint16_t topic;                  /* of a restart */
         uint32_t epoch;
-        uint32_t *epochs;                /* of a layout; owned */
-        bool ready;                      /* everything that was there at the start stands before this */
-        struct slab *evicted, *passing;  /* owned: freed when each shard has taken the batch */
-        struct batch_mail mails[];       /* one for each shard */
+        uint32_t *epochs; /* of a layout; owned */
+        bool ready;       /* everything that was there at the start stands before this */
+        struct slab *evicted, *passing; /* owned: freed when each shard has taken the batch */
+        struct batch_mail mails[];      /* one for each shard */
 };
 struct feed_batch *batch_new(struct feed *fd, enum feed_batch_kind kind);
 void batch_add(struct feed_batch *b, const struct record *r, size_t bytes);
@@ -167,7 +170,7 @@ void batch_unref(struct feed_batch *b);
 struct feed_shard {
         struct feed *fd;
         unsigned index;
-        struct fanout *fanout; /* owned */
+        struct fanout *fanout;     /* owned */
         struct list reads_waiting; /* struct attach_read.link */
         struct list reads_retry;   /* struct feed_read.link: asked again at a tick */
         unsigned reads_out;
@@ -200,7 +203,7 @@ void loose_done(struct loose *l);
 enum seek_outcome { SEEK_PAGE, SEEK_GONE /* next_offset: the log begins there */, SEEK_FAILED };
 struct seek_job {
         struct mail mail;
-        const struct attach_read *rd; /* frozen until done */
+        const struct attach_read *rd;     /* frozen until done */
         void (*done)(struct seek_job *j); /* on the seeker's thread */
         uint32_t epoch;
         int64_t from, until;
@@ -209,7 +212,8 @@ struct seek_job {
         struct loose page;
 };
 MUST_CHECK int seekers_new(struct feed *fd, struct seekers **ret);
-void seekers_stop(struct seekers *sk); /* joins the threads; what is under way fails, as does what comes later */
+void seekers_stop(struct seekers
+                *sk); /* joins the threads; what is under way fails, as does what comes later */
 struct seekers *seekers_free(struct seekers *sk);
 void seekers_submit(struct seekers *sk, struct seek_job *j);
 

@@ -13,8 +13,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define SEEK_MS 5000       /* one job */
-#define FIRST_MS 2000      /* until Kafka has said anything */
+#define SEEK_MS 5000  /* one job */
+#define FIRST_MS 2000 /* until Kafka has said anything */
 #define POLL_MS 100
 #define POLL_RECORDS 500
 #define PAGE_BYTES_MAX (4u * 1024 * 1024)
@@ -60,7 +60,8 @@ struct record *loose_add(struct loose *l, size_t n)
 void loose_seal(struct loose *l)
 {
         for (size_t i = 0; i < l->count; i++)
-                l->records[i] = (const struct record *)(const void *)(l->block + (uintptr_t)l->records[i]);
+                l->records[i] =
+                        (const struct record *)(const void *)(l->block + (uintptr_t)l->records[i]);
 }
 
 void loose_done(struct loose *l)
@@ -87,14 +88,18 @@ static bool take(struct seeker *sk, struct seek_job *j, const struct bus_record 
         const struct attach_read *rd = j->rd;
         const struct feed_topic *t = &fd->topics[rd->topic];
         j->next_offset = r->offset + 1 > j->next_offset ? r->offset + 1 : j->next_offset;
-        if (r->offset >= j->until || envelope_read(&sk->envelope, t, fd->partitions[rd->topic], r) < 0 || sk->envelope.foreign)
+        if (r->offset >= j->until ||
+                envelope_read(&sk->envelope, t, fd->partitions[rd->topic], r) < 0 ||
+                sk->envelope.foreign)
                 return false;
         if (t->dedupe && sk->envelope.id.n > 0) {
                 int64_t at = r->timestamp_ms >= 0 ? r->timestamp_ms : 0;
-                if (dedupe_seen(&sk->dedupe, sk->envelope.id, r->offset, at, fd->o.settings->dedupe_window_ms) >= 0)
+                if (dedupe_seen(&sk->dedupe, sk->envelope.id, r->offset, at,
+                            fd->o.settings->dedupe_window_ms) >= 0)
                         return false;
         }
-        if (r->offset < j->from || !is_wanted(rd, sk->envelope.key, ((int64_t)j->epoch << SEQ_EPOCH_SHIFT) + r->offset))
+        if (r->offset < j->from || !is_wanted(rd, sk->envelope.key,
+                                           ((int64_t)j->epoch << SEQ_EPOCH_SHIFT) + r->offset))
                 return false;
         struct record *dst = loose_add(&j->page, envelope_bytes(&sk->envelope, true));
         envelope_write(&sk->envelope, r, j->epoch, true, dst);
@@ -118,7 +123,8 @@ static int64_t window_start(struct seeker *sk, const struct seek_job *j)
                         break;
         if (n == 0)
                 return j->from;
-        int64_t at = r[0].timestamp_ms >= 0 ? r[0].timestamp_ms - fd->o.settings->dedupe_window_ms : 0;
+        int64_t at =
+                r[0].timestamp_ms >= 0 ? r[0].timestamp_ms - fd->o.settings->dedupe_window_ms : 0;
         if (bus_offset_for_time(fd->o.bus, t->name, j->rd->partition, at, FIRST_MS, &start) < 0)
                 return j->from;
         return start < j->from ? start : j->from;
@@ -128,7 +134,8 @@ static enum seek_outcome range_gone(struct seeker *sk, struct seek_job *j)
 {
         struct feed *fd = sk->pool->fd;
         int64_t low = 0;
-        if (bus_watermarks(fd->o.bus, fd->topics[j->rd->topic].name, j->rd->partition, FIRST_MS, &low, NULL) < 0)
+        if (bus_watermarks(fd->o.bus, fd->topics[j->rd->topic].name, j->rd->partition, FIRST_MS,
+                    &low, NULL) < 0)
                 return SEEK_FAILED;
         if (low <= j->from)
                 return SEEK_FAILED; /* the log went back: whoever reads it live finds out */
@@ -205,7 +212,8 @@ int seekers_new(struct feed *fd, struct seekers **ret)
         pool->mailbox = mailbox_new(NULL, NULL);
         pool->all = xcalloc(fd->o.settings->seek_readers, sizeof(*pool->all));
         for (unsigned i = 0; i < fd->o.settings->seek_readers; i++) {
-                pool->all[i] = (struct seeker){.pool = pool, .envelope = ENVELOPE_EMPTY, .dedupe = DEDUPE_EMPTY};
+                pool->all[i] = (struct seeker){
+                        .pool = pool, .envelope = ENVELOPE_EMPTY, .dedupe = DEDUPE_EMPTY};
                 if (pthread_create(&pool->all[i].thread, NULL, seeker_main, &pool->all[i]) != 0)
                         break;
                 pool->count++;

@@ -10,9 +10,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define ASK_MS 2000        /* one question to Kafka */
-#define AGAIN_MS 500       /* between attempts */
-#define ACCESS_MS 10000    /* reading the access topic for epochs */
+#define ASK_MS 2000     /* one question to Kafka */
+#define AGAIN_MS 500    /* between attempts */
+#define ACCESS_MS 10000 /* reading the access topic for epochs */
 #define EPOCH_FIRST 1
 
 static bool stopping(const struct feed_intake *in)
@@ -32,7 +32,9 @@ static void pause_between_attempts(struct feed_intake *in)
 
 static const char *why(int err)
 {
-        return err == -ENOENT ? "the topic does not exist (ternctl topics create)" : err == -ETIMEDOUT ? "Kafka does not answer" : "Kafka refuses";
+        return err == -ENOENT      ? "the topic does not exist (ternctl topics create)"
+               : err == -ETIMEDOUT ? "Kafka does not answer"
+                                   : "Kafka refuses";
 }
 
 static int find_partitions(struct feed_intake *in)
@@ -92,7 +94,8 @@ static void note_epoch(struct feed_intake *in, const struct bus_record *r, uint3
 {
         struct event e;
         struct event_error err;
-        if (!r->value.p || event_parse(r->topic, bus_record_header(r, "ce_type"), bus_record_header(r, "ce_id"), r->key, r->value, &e, &err) < 0)
+        if (!r->value.p || event_parse(r->topic, bus_record_header(r, "ce_type"),
+                                   bus_record_header(r, "ce_id"), r->key, r->value, &e, &err) < 0)
                 return;
         for (size_t i = 0; e.type == EVENT_EPOCH && i < in->fd->topic_count; i++)
                 if (e.topic && strcmp(in->fd->topics[i].name, e.topic) == 0 && e.epoch > epochs[i])
@@ -132,7 +135,8 @@ static int find_epochs(struct feed_intake *in, uint32_t *epochs)
         memset(epochs, 0, fd->topic_count * sizeof(*epochs));
         int err = stored_epochs(in, epochs);
         if (err < 0) {
-                feed_intake_complain(in, "postgres_away", "access", "the log's epochs are taken from the access topic");
+                feed_intake_complain(in, "postgres_away", "access",
+                        "the log's epochs are taken from the access topic");
                 err = announced_epochs(in, epochs);
         }
         for (size_t i = 0; i < fd->topic_count; i++) {
@@ -154,8 +158,10 @@ static int begin_partition(struct feed_intake *in, size_t topic, uint16_t p, int
         if (t->from_start) {
                 err = bus_watermarks(fd->o.bus, t->name, p, ASK_MS, &from, NULL);
         } else if (t->fill) {
-                int64_t back = (int64_t)fd->o.settings->tail_fill_ms + fd->o.settings->dedupe_window_ms;
-                err = bus_offset_for_time(fd->o.bus, t->name, p, clock_wall_ms() - back, ASK_MS, &from);
+                int64_t back =
+                        (int64_t)fd->o.settings->tail_fill_ms + fd->o.settings->dedupe_window_ms;
+                err = bus_offset_for_time(
+                        fd->o.bus, t->name, p, clock_wall_ms() - back, ASK_MS, &from);
         }
         if (err < 0)
                 return err;
@@ -171,7 +177,8 @@ static int find_offsets(struct feed_intake *in)
         struct feed *fd = in->fd;
         for (size_t i = 0; i < fd->topic_count; i++) {
                 int64_t *highs = xcalloc(fd->partitions[i], sizeof(*highs));
-                int err = bus_highs(fd->o.bus, fd->topics[i].name, fd->partitions[i], ASK_MS, highs);
+                int err =
+                        bus_highs(fd->o.bus, fd->topics[i].name, fd->partitions[i], ASK_MS, highs);
                 for (uint16_t p = 0; err == 0 && p < fd->partitions[i]; p++) {
                         feed_intake_tick(in);
                         err = stopping(in) ? -ECANCELED : begin_partition(in, i, p, highs[p]);
@@ -198,7 +205,8 @@ static int assign_all(struct feed_intake *in)
         struct consumer_partition *parts = xcalloc(fd->flat_count, sizeof(*parts));
         for (size_t i = 0; i < fd->topic_count; i++)
                 for (uint16_t p = 0; p < fd->partitions[i]; p++)
-                        parts[fd->flat[i] + p] = (struct consumer_partition){fd->topics[i].name, p, in->parts[fd->flat[i] + p].position};
+                        parts[fd->flat[i] + p] = (struct consumer_partition){
+                                fd->topics[i].name, p, in->parts[fd->flat[i] + p].position};
         err = consumer_assign(in->consumer, parts, fd->flat_count);
         free(parts);
         return err;

@@ -25,8 +25,13 @@ static int make_fanout(struct feed_shard *fs, const struct fanout_ops *ops, void
         struct fanout_topic *topics = xcalloc(fd->topic_count, sizeof(*topics));
         for (size_t i = 0; i < fd->topic_count; i++) {
                 const struct feed_topic *t = &fd->topics[i];
-                topics[i] = (struct fanout_topic){.name = t->name, .cursor = t->cursor, .rooms = t->rooms, .all = t->all, .by_key = t->by_key,
-                        .room_class = t->room_class, .room_until = t->room_until};
+                topics[i] = (struct fanout_topic){.name = t->name,
+                        .cursor = t->cursor,
+                        .rooms = t->rooms,
+                        .all = t->all,
+                        .by_key = t->by_key,
+                        .room_class = t->room_class,
+                        .room_until = t->room_until};
         }
         struct fanout_ops mine = *ops;
         mine.reader = fs;
@@ -38,7 +43,8 @@ static int make_fanout(struct feed_shard *fs, const struct fanout_ops *ops, void
         return err;
 }
 
-int feed_shard_new(struct feed *fd, unsigned index, struct mailbox *mailbox, const struct fanout_ops *ops, void *app, struct feed_shard **ret)
+int feed_shard_new(struct feed *fd, unsigned index, struct mailbox *mailbox,
+        const struct fanout_ops *ops, void *app, struct feed_shard **ret)
 {
         CHECK(index < fd->shard_count && !fd->ports[index].fs);
         struct feed_shard *fs = xcalloc(1, sizeof(*fs));
@@ -73,7 +79,8 @@ struct feed_shard *feed_shard_free(struct feed_shard *fs)
         port->mailbox = NULL;
         pthread_mutex_unlock(&port->lock);
         port->fs = NULL;
-        CHECK(!fs->again_posted || !list_linked(&fs->again.link)); /* the mailbox was run to its end */
+        CHECK(!fs->again_posted ||
+                !list_linked(&fs->again.link)); /* the mailbox was run to its end */
         tiers_done(fs);
         barriers_done(fs);
         queries_done(fs);
@@ -95,7 +102,9 @@ static void count(struct feed_shard *fs)
         const uint64_t values[] = {st->live, st->catchup, st->volatiles};
         for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
                 if (values[i] > 0)
-                        metrics_add(m, M_events_out, (unsigned)metrics_label(M_events_out, kinds[i]), (int64_t)values[i]);
+                        metrics_add(m, M_events_out,
+                                (unsigned)metrics_label(M_events_out, kinds[i]),
+                                (int64_t)values[i]);
         *st = (struct fanout_stats){0};
 }
 
@@ -105,7 +114,8 @@ void shard_batch(struct feed_shard *fs, const struct feed_batch *b)
         int64_t now = clock_mono_ms();
         if (b->kind == BATCH_LAYOUT) {
                 if (fanout_lay_out(fs->fanout, fd->partitions, b->epochs) < 0) {
-                        log_error(fd->o.log, "too_many_partitions", F_INT("slots_max", FANOUT_SLOTS_MAX));
+                        log_error(fd->o.log, "too_many_partitions",
+                                F_INT("slots_max", FANOUT_SLOTS_MAX));
                         atomic_store(&fd->failed, true);
                 }
                 return;
@@ -113,10 +123,12 @@ void shard_batch(struct feed_shard *fs, const struct feed_batch *b)
         if (atomic_load(&fd->failed))
                 return; /* there is nothing to lay the records on */
         if (b->kind == BATCH_RESTART) {
-                fanout_restart(fs->fanout, b->topic, b->epoch, b->positions + fd->flat[b->topic], now);
+                fanout_restart(
+                        fs->fanout, b->topic, b->epoch, b->positions + fd->flat[b->topic], now);
                 return;
         }
-        const struct fanout_batch fb = {b->records, b->count, b->positions, b->first_pos, b->tail_start};
+        const struct fanout_batch fb = {
+                b->records, b->count, b->positions, b->first_pos, b->tail_start};
         fanout_batch(fs->fanout, &fb, now);
         count(fs);
         if (b->ready)

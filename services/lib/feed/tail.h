@@ -11,9 +11,9 @@
 #include "fanout/record.h"
 
 struct slab {
-        struct slab *next;  /* owned: newer ones of the tail, or the rest of a chain */
-        size_t cap, used;   /* bytes */
-        uint64_t last_pos;  /* of its newest record */
+        struct slab *next;          /* owned: newer ones of the tail, or the rest of a chain */
+        size_t cap, used;           /* bytes */
+        uint64_t last_pos;          /* of its newest record */
         int64_t born_ms, newest_ms; /* arrival of its first and its newest record; monotonic */
         char data[];
 };
@@ -28,7 +28,8 @@ struct tail {
 /* Bytes of a record whose variable part is n bytes. */
 size_t record_size(size_t n);
 /* Room for a record, zeroed head. slab_age_ms: a slab takes records for that long. */
-struct record *tail_add(struct tail *t, size_t n, uint64_t pos, int64_t now_ms, int64_t slab_age_ms);
+struct record *tail_add(
+        struct tail *t, size_t n, uint64_t pos, int64_t now_ms, int64_t slab_age_ms);
 /* The same for a chain that lives as long as one batch. */
 struct record *slab_add(struct slab **chain, size_t n);
 /* Takes the oldest slab out if the tail is over bytes_max or the slab's newest record came before oldest_ms; NULL if neither. */

@@ -18,13 +18,14 @@
 struct feed_read {
         struct feed_store_job stored;
         struct seek_job seek;
-        struct mail mail;        /* back from a seeker */
-        struct list link;        /* feed_shard.reads_retry */
+        struct mail mail; /* back from a seeker */
+        struct list link; /* feed_shard.reads_retry */
         struct feed *fd;
         unsigned shard;
         struct attach_read *rd;
         int64_t again_ms, until_ms; /* until: give up */
-        bool waiting;            /* in reads_retry */
+        bool waiting;               /* in reads_retry */
+        bool store_away;            /* Postgres did not answer: it may have what Kafka has lost */
 };
 
 static struct feed_shard *shard_of(const struct feed_read *r)
@@ -70,16 +71,19 @@ static void release(struct feed_shard *fs, struct feed_read *r)
 static void start_waiting(struct feed_shard *fs)
 {
         struct list *node;
-        while (fs->reads_out < fs->fd->o.settings->catchup_reads_max && (node = list_take(&fs->reads_waiting)))
+        while (fs->reads_out < fs->fd->o.settings->catchup_reads_max &&
+                (node = list_take(&fs->reads_waiting)))
                 read_start(fs, list_entry(node, struct attach_read, link));
 }
 
-static void answer_page(struct feed_read *r, const struct loose *page, int64_t next_seq, enum fanout_tier tier)
+static void answer_page(
+        struct feed_read *r, const struct loose *page, int64_t next_seq, enum fanout_tier tier)
 {
         struct feed_shard *fs = shard_of(r);
         struct attach_read *rd = r->rd;
         release(fs, r);
-        fanout_read_page(fs->fanout, rd, page->records, page->count, next_seq, tier, clock_mono_ms());
+        fanout_read_page(
+                fs->fanout, rd, page->records, page->count, next_seq, tier, clock_mono_ms());
         start_waiting(fs);
 }
 
@@ -87,7 +91,9 @@ static void answer_gap(struct feed_read *r, int64_t to_seq)
 {
         struct feed_shard *fs = shard_of(r);
         struct attach_read *rd = r->rd;
-        log_warn(r->fd->o.log, "gap", F_STR("topic", r->fd->topics[rd->topic].name), F_INT("partition", rd->partition), F_INT("from_seq", rd->from_seq), F_INT("to_seq", to_seq));
+        log_warn(r->fd->o.log, "gap", F_STR("topic", r->fd->topics[rd->topic].name),
+                F_INT("partition", rd->partition), F_INT("from_seq", rd->from_seq),
+                F_INT("to_seq", to_seq));
         release(fs, r);
         fanout_read_gap(fs->fanout, rd, to_seq, clock_mono_ms());
         start_waiting(fs);
@@ -123,10 +129,11 @@ static void run_seek_result(struct mail *m)
         if (!shard_of(r)) {
                 read_free(r);
         } else if (!r->rd->sub) {
-                answer_page(r, &page, r->rd->until_seq, TIER_TAIL); /* nobody listens: fanout frees it */
+                answer_page(r, &page, r->rd->until_seq,
+                        TIER_TAIL); /* nobody listens: fanout frees it */
         } else if (r->seek.outcome == SEEK_PAGE) {
                 answer_page(r, &page, seq_of(epoch, r->seek.next_offset), TIER_KAFKA);
-        } else if (r->seek.outcome == SEEK_GONE) {
+        } else if (r->seek.outcome == SEEK_GONE && !r->store_away) {
                 answer_gap(r, seq_of(epoch, r->seek.next_offset));
         } else {
                 wait_or_give_up(r);
@@ -150,7 +157,11 @@ static void ask_kafka(struct feed_read *r)
 {
         const struct attach_read *rd = r->rd;
         uint32_t epoch = epoch_of(rd->from_seq);
-        r->seek = (struct seek_job){.rd = rd, .done = on_sought, .epoch = epoch, .from = rd->from_seq - seq_of(epoch, 0), .until = rd->until_seq - seq_of(epoch, 0)};
+        r->seek = (struct seek_job){.rd = rd,
+                .done = on_sought,
+                .epoch = epoch,
+                .from = rd->from_seq - seq_of(epoch, 0),
+                .until = rd->until_seq - seq_of(epoch, 0)};
         atomic_fetch_add(&r->fd->outstanding, 1);
         seekers_submit(r->fd->seekers, &r->seek);
 }
@@ -158,7 +169,8 @@ static void ask_kafka(struct feed_read *r)
 /* ---- Postgres ---- */
 
 /* Rows: key, seq, type, id, data, milliseconds. */
-static void read_rows(const struct attach_read *rd, const struct store_result *res, struct loose *page)
+static void read_rows(
+        const struct attach_read *rd, const struct store_result *res, struct loose *page)
 {
         for (size_t i = 0; i < res->rows; i++) {
                 const char *const *v = &res->values[i * res->columns];
@@ -207,7 +219,9 @@ static void judge(struct feed_read *r, const struct store_job *j)
                 return;
         }
         if (from < complete_from) {
-                answer_gap(r, over || seq_of(epoch, complete_from) > rd->until_seq ? rd->until_seq : seq_of(epoch, complete_from));
+                answer_gap(r, over || seq_of(epoch, complete_from) > rd->until_seq
+                                      ? rd->until_seq
+                                      : seq_of(epoch, complete_from));
                 return;
         }
         if (!over && next <= from) {
@@ -216,9 +230,11 @@ static void judge(struct feed_read *r, const struct store_job *j)
         }
         struct loose page = {0};
         read_rows(rd, rows, &page);
-        int64_t until = over || seq_of(epoch, next) > rd->until_seq ? rd->until_seq : seq_of(epoch, next);
+        int64_t until =
+                over || seq_of(epoch, next) > rd->until_seq ? rd->until_seq : seq_of(epoch, next);
         bool full = rows->rows >= rd->records_max && page.count > 0;
-        answer_page(r, &page, full ? record_seq(page.records[page.count - 1]) + 1 : until, TIER_POSTGRES);
+        answer_page(r, &page, full ? record_seq(page.records[page.count - 1]) + 1 : until,
+                TIER_POSTGRES);
         loose_done(&page);
 }
 
@@ -227,15 +243,18 @@ static void on_stored(struct store_job *j)
         struct feed_read *r = container_of(j, struct feed_read, stored.job);
         const struct loose none = {0};
         if (!r->rd->sub) {
-                answer_page(r, &none, r->rd->until_seq, TIER_TAIL); /* nobody listens: fanout frees it */
+                answer_page(r, &none, r->rd->until_seq,
+                        TIER_TAIL); /* nobody listens: fanout frees it */
                 return;
         }
+        r->store_away = j->err != 0;
         if (j->err == 0) {
                 judge(r, j);
                 return;
         }
         if (j->err == -EINVAL)
-                log_error(r->fd->o.log, "statement_failed", F_STR("statement", "feed_events"), F_STR("reason", j->error));
+                log_error(r->fd->o.log, "statement_failed", F_STR("statement", "feed_events"),
+                        F_STR("reason", j->error));
         /* Kafka is the truth for what it still has. */
         if (epoch_of(r->rd->from_seq) == r->rd->epoch)
                 ask_kafka(r);
@@ -284,7 +303,8 @@ static void ask_postgres(struct feed_read *r)
         const char *const place[] = {table, partition, epoch};
         struct store_job *j = &r->stored.job;
         store_job_init(j, NULL, on_stored);
-        store_job_step(j, &feed_sql[chat ? FEED_SQL_CHAT_EVENTS : FEED_SQL_NOTIFICATION_EVENTS], params, chat ? 5 : 6);
+        store_job_step(j, &feed_sql[chat ? FEED_SQL_CHAT_EVENTS : FEED_SQL_NOTIFICATION_EVENTS],
+                params, chat ? 5 : 6);
         store_job_step(j, &feed_sql[FEED_SQL_INGESTED], place, ARRAY_LEN(place));
         buf_done(&keys);
         feed_store_submit(r->fd, r->shard, &r->stored, on_gone);
@@ -341,7 +361,8 @@ void tiers_tick(struct feed_shard *fs, int64_t now_ms)
 {
         struct list due;
         list_init(&due);
-        list_for_each_safe(it, &fs->reads_retry) {
+        list_for_each_safe(it, &fs->reads_retry)
+        {
                 struct feed_read *r = list_entry(it, struct feed_read, link);
                 if (now_ms < r->again_ms)
                         continue;

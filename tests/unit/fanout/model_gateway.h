@@ -39,7 +39,7 @@ struct gateway {
         struct shard shards[SHARDS];
         uint32_t epoch[TOPICS];
         int64_t positions[FLATS_MAX], tail_start[FLATS_MAX];
-        struct record *tail[TAIL_MAX]; /* by pos % TAIL_MAX */
+        struct record *tail[TAIL_MAX];           /* by pos % TAIL_MAX */
         uint64_t first_pos, last_pos, freed_pos; /* records below freed_pos are freed */
         struct tail_index index;
         size_t flat_of[TOPICS], flats;
@@ -119,7 +119,8 @@ static inline void gateway_poll(struct gateway *g, unsigned max)
         j->records = calloc(max + 1, sizeof(*j->records));
         for (unsigned i = 0; i < max; i++) {
                 uint16_t topic = (uint16_t)roll(w, TOPICS);
-                const struct record *r = gateway_take(g, topic, (uint16_t)roll(w, model_topics[topic].partitions));
+                const struct record *r =
+                        gateway_take(g, topic, (uint16_t)roll(w, model_topics[topic].partitions));
                 if (r)
                         j->records[j->count++] = r;
         }
@@ -135,7 +136,9 @@ static inline void gateway_notice_epoch(struct gateway *g, uint16_t topic)
         g->epoch[topic] = g->w->epoch[topic];
         for (uint16_t p = 0; p < model_topics[topic].partitions; p++) {
                 const struct part *part = gateway_part(g, topic, p);
-                int64_t start = part->count > 0 && chance(g->w, 50) ? part->items[roll(g->w, (uint32_t)part->count)]->offset : 0;
+                int64_t start = part->count > 0 && chance(g->w, 50)
+                                        ? part->items[roll(g->w, (uint32_t)part->count)]->offset
+                                        : 0;
                 g->positions[g->flat_of[topic] + p] = g->tail_start[g->flat_of[topic] + p] = start;
         }
         struct job *j = calloc(1, sizeof(*j));
@@ -154,16 +157,19 @@ static inline bool shard_process(struct shard *sh)
         sh->job_head = (sh->job_head + 1) % JOBS_MAX;
         sh->job_count--;
         if (j->restart) {
-                fanout_restart(sh->f, j->topic, j->epoch, j->positions + g->flat_of[j->topic], g->now_ms);
+                fanout_restart(
+                        sh->f, j->topic, j->epoch, j->positions + g->flat_of[j->topic], g->now_ms);
         } else {
-                struct fanout_batch b = {j->records, j->count, j->positions, j->first_pos, j->tail_start};
+                struct fanout_batch b = {
+                        j->records, j->count, j->positions, j->first_pos, j->tail_start};
                 fanout_batch(sh->f, &b, g->now_ms);
         }
         job_done(g, j);
         return true;
 }
 
-static inline struct gateway *gateway_start(struct world *w, const struct fanout_ops *ops, void *app)
+static inline struct gateway *gateway_start(
+        struct world *w, const struct fanout_ops *ops, void *app)
 {
         struct gateway *g = calloc(1, sizeof(*g));
         g->w = w;
@@ -186,7 +192,14 @@ static inline struct gateway *gateway_start(struct world *w, const struct fanout
                 g->flat_of[t] = fanout_flat(g->shards[0].f, t, 0);
                 for (uint16_t p = 0; p < topics[t].partitions; p++) {
                         const struct part *part = gateway_part(g, t, p);
-                        int64_t start = part->count > 0 ? part->items[part->count - 1 - roll(w, (uint32_t)(part->count < 20 ? part->count : 20))]->offset : 0;
+                        int64_t start =
+                                part->count > 0
+                                        ? part->items[part->count - 1 -
+                                                      roll(w, (uint32_t)(part->count < 20
+                                                                                 ? part->count
+                                                                                 : 20))]
+                                                  ->offset
+                                        : 0;
                         g->positions[g->flat_of[t] + p] = g->tail_start[g->flat_of[t] + p] = start;
                 }
         }
@@ -257,7 +270,8 @@ static inline void read_answer(struct shard *sh, struct attach_read *rd)
                 }
         }
         enum fanout_tier tier = chance(w, 50) ? TIER_POSTGRES : TIER_KAFKA;
-        fanout_read_page(sh->f, rd, (const struct record *const *)found, count, next, tier, sh->gw->now_ms);
+        fanout_read_page(
+                sh->f, rd, (const struct record *const *)found, count, next, tier, sh->gw->now_ms);
         while (count > 0)
                 free(found[--count]);
 }

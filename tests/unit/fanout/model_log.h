@@ -17,8 +17,10 @@ enum { EVENTS, NOTES, SIGNALS, RECEIPTS, TOPICS };
 enum { EPOCHS_MAX = 6, PARTS = 4, KEYS = 9, RECORDS_MAX = 4096 };
 
 static const struct fanout_topic model_topics[TOPICS] = {
-        [EVENTS] = {"events", PARTS, .cursor = true, .rooms = true, .by_key = true, .room_class = 0, .epoch = 1},
-        [NOTES] = {"notes", 1, .cursor = true, .rooms = true, .by_key = true, .room_class = 1, .epoch = 1},
+        [EVENTS] = {"events", PARTS, .cursor = true, .rooms = true, .by_key = true, .room_class = 0,
+                .epoch = 1},
+        [NOTES] = {"notes", 1, .cursor = true, .rooms = true, .by_key = true, .room_class = 1,
+                .epoch = 1},
         [SIGNALS] = {"signals", 2, .rooms = true, .all = true, .room_class = 0, .epoch = 1},
         [RECEIPTS] = {"receipts", 2, .rooms = true, .room_class = 0, .room_until = '/', .epoch = 1},
 };
@@ -30,7 +32,7 @@ struct entry {
         int64_t offset, original;
         uint32_t epoch, flags;
         uint16_t topic, partition;
-        int key;  /* index */
+        int key; /* index */
         char kind;
         uint64_t id;
 };
@@ -120,7 +122,8 @@ static inline void world_produce(struct world *w, uint16_t topic)
                 }
         }
         p->items[p->count++] = e;
-        p->end = e->offset + 1 + (chance(w, 5) ? 1 : 0); /* sometimes the end lies behind a control record */
+        p->end = e->offset + 1 +
+                 (chance(w, 5) ? 1 : 0); /* sometimes the end lies behind a control record */
         w->total++;
 }
 
@@ -130,20 +133,23 @@ static inline int64_t entry_seq(const struct entry *e)
 }
 
 /* The first counting entry of a key's room at or above seq, over all epochs; NULL if none. */
-static inline const struct entry *world_next(const struct world *w, uint16_t topic, int key, int64_t seq)
+static inline const struct entry *world_next(
+        const struct world *w, uint16_t topic, int key, int64_t seq)
 {
         uint16_t partition = key_partition(topic, key);
         for (uint32_t e = 1; e < EPOCHS_MAX; e++) {
                 const struct part *p = &w->parts[topic][e][partition];
                 for (size_t i = 0; i < p->count; i++)
-                        if (entry_seq(p->items[i]) >= seq && p->items[i]->key == key && p->items[i]->flags == 0)
+                        if (entry_seq(p->items[i]) >= seq && p->items[i]->key == key &&
+                                p->items[i]->flags == 0)
                                 return p->items[i];
         }
         return NULL;
 }
 
 /* Whether the key's followers have no right as of seq, having followed from from. */
-static inline bool world_muted(const struct world *w, uint16_t topic, int key, int64_t from, int64_t seq)
+static inline bool world_muted(
+        const struct world *w, uint16_t topic, int key, int64_t from, int64_t seq)
 {
         bool muted = false;
         const struct entry *e;

@@ -32,7 +32,8 @@ struct client {
         int64_t cursor[PARTS];
 };
 
-static struct msg *on_frame(void *app, const struct record *r, unsigned variant, struct slice cursor, bool own)
+static struct msg *on_frame(
+        void *app, const struct record *r, unsigned variant, struct slice cursor, bool own)
 {
         UNUSED(app);
         UNUSED(variant);
@@ -46,7 +47,8 @@ static struct msg *on_frame(void *app, const struct record *r, unsigned variant,
         return m;
 }
 
-static size_t on_cursor(void *app, const struct subscriber *sub, const uint32_t *epochs, const int64_t *offsets, char *dst)
+static size_t on_cursor(void *app, const struct subscriber *sub, const uint32_t *epochs,
+        const int64_t *offsets, char *dst)
 {
         UNUSED(app);
         UNUSED(sub);
@@ -107,7 +109,14 @@ static void on_read_old(void *reader, struct attach_read *rd)
         fail();
 }
 
-static const struct fanout_ops ops = {.frame = on_frame, .cursor = on_cursor, .room_record = on_room_record, .push = on_push, .flush = on_flush, .live = on_live, .again = on_again, .read_old = on_read_old};
+static const struct fanout_ops ops = {.frame = on_frame,
+        .cursor = on_cursor,
+        .room_record = on_room_record,
+        .push = on_push,
+        .flush = on_flush,
+        .live = on_live,
+        .again = on_again,
+        .read_old = on_read_old};
 
 static const struct fanout_topic topics[TOPICS] = {
         [EVENTS] = {"events", PARTS, .cursor = true, .rooms = true, .by_key = true, .epoch = 1},
@@ -168,7 +177,9 @@ static void produce(uint16_t topic, const char *key)
         r->epoch = 1;
         r->pos = ++w.last_pos;
         for (size_t i = w.count; i > 0 && !r->prev; i--)
-                if (w.records[i - 1]->topic == topic && slice_is(record_key(w.records[i - 1]), key) && w.records[i - 1]->pos >= w.first_pos)
+                if (w.records[i - 1]->topic == topic &&
+                        slice_is(record_key(w.records[i - 1]), key) &&
+                        w.records[i - 1]->pos >= w.first_pos)
                         r->prev = w.records[i - 1];
         r->prev_pos = r->prev ? r->prev->pos : 0;
         w.records[w.count++] = r;
@@ -176,7 +187,8 @@ static void produce(uint16_t topic, const char *key)
 
 static void deliver_at(int shard, int64_t now_ms)
 {
-        const struct fanout_batch b = {(const struct record *const *)w.records + w.delivered[shard], w.count - w.delivered[shard], w.positions, w.first_pos, w.tail_start};
+        const struct fanout_batch b = {(const struct record *const *)w.records + w.delivered[shard],
+                w.count - w.delivered[shard], w.positions, w.first_pos, w.tail_start};
         w.delivered[shard] = w.count;
         fanout_batch(w.f[shard], &b, now_ms);
 }
@@ -207,7 +219,8 @@ static void a_record_is_framed_once_for_all_who_share_a_variant(void **state)
         deliver(0);
         assert_int_equal(w.frames, 2);
         deliver(1);
-        assert_int_equal(w.frames, 3); /* variant 0 was the other shard's already; 7 is each shard's own */
+        assert_int_equal(
+                w.frames, 3); /* variant 0 was the other shard's already; 7 is each shard's own */
         assert_int_equal(w.cursors, 2);
         assert_int_equal(w.room_records, 2);
         assert_int_equal(w.pushes, 40);
@@ -263,7 +276,8 @@ static void a_long_catch_up_is_handed_over_in_order_and_in_turns(void **state)
         assert_int_equal(w.lives, 1);
         assert_null(c.sub.own);
         for (size_t i = 0; i < 6000; i++)
-                assert_int_equal(c.seqs[i], record_seq(w.records[i])); /* the bus's order, over all rooms */
+                assert_int_equal(
+                        c.seqs[i], record_seq(w.records[i])); /* the bus's order, over all rooms */
         subscriber_done(w.f[0], &c.sub);
 }
 
@@ -315,7 +329,8 @@ static void who_is_ahead_gets_nothing_twice_and_joins_from_where_it_is(void **st
         subscriber_attach(w.f[0], &c.sub, vector, 1000);
         assert_int_equal(c.sub.state, SUB_LIVE);
         assert_non_null(c.sub.own);
-        struct subscription *sn = subscriber_join(w.f[0], &c.sub, EVENTS, slice_str(later), 0, false);
+        struct subscription *sn =
+                subscriber_join(w.f[0], &c.sub, EVENTS, slice_str(later), 0, false);
         assert_int_equal(sn->from_seq, ((int64_t)1 << 40) + 5);
         for (int i = 0; i < 8; i++)
                 produce(EVENTS, i % 2 ? key : later);
@@ -358,7 +373,8 @@ static void a_cursor_grows_stale_when_the_log_moves_on(void **state)
         assert_true(subscriber_stale(w.f[0], &c.sub, 3000, 1000)); /* it never had one */
         struct slice text = subscriber_cursor(w.f[0], &c.sub, 1000);
         assert_int_equal(text.n, PARTS * sizeof(int64_t));
-        assert_false(subscriber_stale(w.f[0], &c.sub, 3000, 900000)); /* nothing has happened since */
+        assert_false(
+                subscriber_stale(w.f[0], &c.sub, 3000, 900000)); /* nothing has happened since */
         produce(EVENTS, "elsewhere");
         deliver_at(0, 1500);
         assert_false(subscriber_stale(w.f[0], &c.sub, 3000, 1900));
@@ -395,7 +411,8 @@ static void a_room_knows_its_subscriptions(void **state)
         assert_true(slice_is(subscription_key(sn), "room"));
         assert_int_equal(subscription_topic(sn), EVENTS);
         assert_null(subscriber_find(&c[3].sub, EVENTS, SLICE_LIT("other")));
-        assert_ptr_equal(subscriber_join(w.f[0], &c[3].sub, EVENTS, SLICE_LIT("room"), 77, true), sn);
+        assert_ptr_equal(
+                subscriber_join(w.f[0], &c[3].sub, EVENTS, SLICE_LIT("room"), 77, true), sn);
         unsigned n = 0;
         fanout_room_each(w.f[0], EVENTS, SLICE_LIT("room"), leave_the_room, &n);
         assert_int_equal(n, 10);
@@ -415,9 +432,11 @@ static void a_table_that_cannot_work_is_refused(void **state)
 {
         UNUSED(state);
         struct fanout *f;
-        struct fanout_topic bad[2] = {{"a", 64, .cursor = true, .epoch = 1}, {"b", 65, .cursor = true, .epoch = 1}};
+        struct fanout_topic bad[2] = {
+                {"a", 64, .cursor = true, .epoch = 1}, {"b", 65, .cursor = true, .epoch = 1}};
         assert_int_equal(fanout_new(bad, 2, &ops, NULL, &f), -EINVAL);
-        struct fanout_topic two[2] = {{"a", 1, .cursor = true, .rooms = true}, {"b", 1, .cursor = true, .rooms = true}};
+        struct fanout_topic two[2] = {
+                {"a", 1, .cursor = true, .rooms = true}, {"b", 1, .cursor = true, .rooms = true}};
         assert_int_equal(fanout_new(two, 2, &ops, NULL, &f), -EINVAL);
         struct fanout_topic part[1] = {{"a", 1, .cursor = true, .rooms = true, .room_until = '/'}};
         assert_int_equal(fanout_new(part, 1, &ops, NULL, &f), -EINVAL);
@@ -437,13 +456,19 @@ static void a_table_that_cannot_work_is_refused(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test_setup_teardown(a_record_is_framed_once_for_all_who_share_a_variant, start, stop),
+                cmocka_unit_test_setup_teardown(
+                        a_record_is_framed_once_for_all_who_share_a_variant, start, stop),
                 cmocka_unit_test_setup_teardown(a_batch_flushes_each_client_once, start, stop),
-                cmocka_unit_test_setup_teardown(a_long_catch_up_is_handed_over_in_order_and_in_turns, start, stop),
-                cmocka_unit_test_setup_teardown(a_held_room_keeps_back_its_slot_and_no_other, start, stop),
-                cmocka_unit_test_setup_teardown(who_is_ahead_gets_nothing_twice_and_joins_from_where_it_is, start, stop),
-                cmocka_unit_test_setup_teardown(a_refused_push_makes_a_laggard_that_loses_nothing, start, stop),
-                cmocka_unit_test_setup_teardown(a_cursor_grows_stale_when_the_log_moves_on, start, stop),
+                cmocka_unit_test_setup_teardown(
+                        a_long_catch_up_is_handed_over_in_order_and_in_turns, start, stop),
+                cmocka_unit_test_setup_teardown(
+                        a_held_room_keeps_back_its_slot_and_no_other, start, stop),
+                cmocka_unit_test_setup_teardown(
+                        who_is_ahead_gets_nothing_twice_and_joins_from_where_it_is, start, stop),
+                cmocka_unit_test_setup_teardown(
+                        a_refused_push_makes_a_laggard_that_loses_nothing, start, stop),
+                cmocka_unit_test_setup_teardown(
+                        a_cursor_grows_stale_when_the_log_moves_on, start, stop),
                 cmocka_unit_test_setup_teardown(a_room_knows_its_subscriptions, start, stop),
                 cmocka_unit_test(an_idle_member_of_a_room_is_small),
                 cmocka_unit_test(a_table_that_cannot_work_is_refused),

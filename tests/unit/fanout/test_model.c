@@ -13,13 +13,21 @@
 #include <stdarg.h>
 #include <cmocka.h>
 
-enum { GATEWAYS = 3, CLIENTS = 8, SLOTS = PARTS + 1, CLASSES = 2, OUTBOX_MAX = 600, CATCHUP_MAX = 300, STEPS = 1200 };
+enum {
+        GATEWAYS = 3,
+        CLIENTS = 8,
+        SLOTS = PARTS + 1,
+        CLASSES = 2,
+        OUTBOX_MAX = 600,
+        CATCHUP_MAX = 300,
+        STEPS = 1200
+};
 
 enum follow { NOT, JOINING, FOLLOWED };
 
 struct seat { /* a client's view of one room */
         enum follow follow;
-        int64_t from, at; /* at: everything below was received or is not for it */
+        int64_t from, at;  /* at: everything below was received or is not for it */
         bool muted, loose; /* loose: a gap was announced; only order is checked */
 };
 
@@ -83,7 +91,8 @@ static const struct entry *owed(const struct client *c, int class_, int key)
         const struct entry *e;
         int64_t at = seat->at;
         while ((e = world_next(c->sim->w, class_topic(class_), key, at))) {
-                bool hidden = e->kind == INVALID || (e->kind == SKIPPED && c->id % 2) || (seat->muted && e->kind != UNMUTE);
+                bool hidden = e->kind == INVALID || (e->kind == SKIPPED && c->id % 2) ||
+                              (seat->muted && e->kind != UNMUTE);
                 if (!hidden)
                         return e;
                 at = entry_seq(e) + 1;
@@ -104,8 +113,10 @@ static void check_cursor(const struct client *c, const int64_t *cursor)
                                 continue;
                         }
                         const struct entry *e = owed(c, class_, key);
-                        assert_true(!e || entry_seq(e) >= place);     /* nothing owed would be skipped */
-                        assert_true(seat->at <= place || seat->at == seat->from); /* nothing had would be repeated */
+                        assert_true(
+                                !e || entry_seq(e) >= place); /* nothing owed would be skipped */
+                        assert_true(seat->at <= place ||
+                                    seat->at == seat->from); /* nothing had would be repeated */
                 }
 }
 
@@ -160,7 +171,8 @@ static void go_away(struct client *c)
                 for (int key = 0; key < KEYS; key++) {
                         c->holding[class_][key] = NULL;
                         if (c->seats[class_][key].follow == JOINING)
-                                c->seats[class_][key].follow = NOT; /* its session was never written */
+                                c->seats[class_][key].follow =
+                                        NOT; /* its session was never written */
                 }
 }
 
@@ -198,8 +210,11 @@ static void come(struct client *c, struct shard *sh)
                         int64_t start = place_of(c->cursor[seat_slot(class_, key)]);
                         if (start < seat->from)
                                 start = seat->from;
-                        struct subscription *sn = subscriber_join(sh->f, &c->conn->sub, class_topic(class_), slice_of(text, n), seat->from, false);
-                        sn->muted = seat->loose ? false : world_muted(c->sim->w, class_topic(class_), key, seat->from, start);
+                        struct subscription *sn = subscriber_join(sh->f, &c->conn->sub,
+                                class_topic(class_), slice_of(text, n), seat->from, false);
+                        sn->muted = seat->loose ? false
+                                                : world_muted(c->sim->w, class_topic(class_), key,
+                                                          seat->from, start);
                         if (!seat->loose)
                                 assert_int_equal(sn->muted, seat->muted);
                 }
@@ -221,7 +236,8 @@ static void join(struct client *c, int class_, int key)
                 return;
         char text[32];
         size_t n = key_text(EVENTS, key, text);
-        struct subscription *sn = subscriber_join(c->shard->f, &c->conn->sub, class_topic(class_), slice_of(text, n), 0, true);
+        struct subscription *sn = subscriber_join(
+                c->shard->f, &c->conn->sub, class_topic(class_), slice_of(text, n), 0, true);
         *seat = (struct seat){.follow = JOINING, .from = sn->from_seq, .at = sn->from_seq};
         c->holding[class_][key] = sn;
 }
@@ -241,7 +257,8 @@ static void leave(struct client *c, int class_, int key)
 {
         char text[32];
         size_t n = key_text(EVENTS, key, text);
-        struct subscription *sn = subscriber_find(&c->conn->sub, class_topic(class_), slice_of(text, n));
+        struct subscription *sn =
+                subscriber_find(&c->conn->sub, class_topic(class_), slice_of(text, n));
         assert_int_equal(sn != NULL, c->seats[class_][key].follow != NOT);
         if (!sn)
                 return;
@@ -278,7 +295,8 @@ static void read_some(struct client *c, unsigned max)
 
 /* ---- callbacks ---- */
 
-static struct msg *on_frame(void *app, const struct record *r, unsigned variant, struct slice cursor, bool own)
+static struct msg *on_frame(
+        void *app, const struct record *r, unsigned variant, struct slice cursor, bool own)
 {
         UNUSED(app);
         UNUSED(variant);
@@ -294,7 +312,8 @@ static struct msg *on_frame(void *app, const struct record *r, unsigned variant,
         return m;
 }
 
-static size_t on_cursor(void *app, const struct subscriber *sub, const uint32_t *epochs, const int64_t *offsets, char *dst)
+static size_t on_cursor(void *app, const struct subscriber *sub, const uint32_t *epochs,
+        const int64_t *offsets, char *dst)
 {
         UNUSED(app);
         UNUSED(sub);
@@ -315,7 +334,9 @@ static enum fanout_verdict on_verdict(void *app, struct subscription *sn, const 
                 return FANOUT_DELIVER;
         if (e->kind == SKIPPED && c->id % 2)
                 return FANOUT_SKIP;
-        return e->kind == MUTE ? FANOUT_DELIVER_AND_MUTE : e->kind == UNMUTE ? FANOUT_DELIVER_AND_UNMUTE : FANOUT_DELIVER;
+        return e->kind == MUTE     ? FANOUT_DELIVER_AND_MUTE
+               : e->kind == UNMUTE ? FANOUT_DELIVER_AND_UNMUTE
+                                   : FANOUT_DELIVER;
 }
 
 /* The events in the outbox are lost; fanout hears of it now or a little later. */
@@ -467,7 +488,8 @@ static void on_passed(struct fanout_wait *fw, int64_t original)
         struct gateway *g = wt->shard->gw;
         if (original >= 0) {
                 assert_true(fanout_position(wt->shard->f, wt->topic, wt->partition) > fw->offset);
-                const struct part *p = &g->w->parts[wt->topic][fanout_epoch(wt->shard->f, wt->topic)][wt->partition];
+                const struct part *p = &g->w->parts[wt->topic][fanout_epoch(
+                        wt->shard->f, wt->topic)][wt->partition];
                 for (size_t i = 0; i < p->count; i++)
                         if (p->items[i]->offset == fw->offset)
                                 assert_int_equal(p->items[i]->original, original);
@@ -485,7 +507,8 @@ static void wait_somewhere(struct sim *sim, struct shard *sh)
         wt->partition = (uint16_t)roll(w, model_topics[wt->topic].partitions);
         wt->wait.passed = on_passed;
         int64_t position = fanout_position(sh->f, wt->topic, wt->partition);
-        fanout_wait_passed(sh->f, wt->topic, wt->partition, position > 5 ? position - 5 + roll(w, 15) : roll(w, 15), &wt->wait);
+        fanout_wait_passed(sh->f, wt->topic, wt->partition,
+                position > 5 ? position - 5 + roll(w, 15) : roll(w, 15), &wt->wait);
 }
 
 /* ---- one world ---- */
@@ -557,7 +580,8 @@ static void client_step(struct sim *sim, struct client *c)
                 drop_outbox(c); /* its transport changed, say */
                 tell_of_drop(c);
         } else if (dice < 94 && c->outbox.count == 0) {
-                struct slice text = subscriber_cursor(c->shard->f, &c->conn->sub, c->shard->gw->now_ms);
+                struct slice text =
+                        subscriber_cursor(c->shard->f, &c->conn->sub, c->shard->gw->now_ms);
                 if (text.n > 0)
                         receive_cursor(c, (const int64_t *)(const void *)text.p);
         }
@@ -630,7 +654,8 @@ static void settle(struct sim *sim)
                 assert_int_equal(c->conn->sub.state, SUB_LIVE);
                 for (int class_ = 0; class_ < CLASSES; class_++)
                         for (int key = 0; key < KEYS; key++)
-                                if (c->seats[class_][key].follow == FOLLOWED && !c->seats[class_][key].loose)
+                                if (c->seats[class_][key].follow == FOLLOWED &&
+                                        !c->seats[class_][key].loose)
                                         assert_null(owed(c, class_, key));
         }
 }
@@ -669,15 +694,21 @@ static void every_event_reaches_every_follower_exactly_once_in_order(void **stat
                         print_message("seed %llu\n", (unsigned long long)seed);
                 run_world(seed);
         }
-        print_message("events %llu volatile %llu lags %llu pages %llu gaps %llu lives %llu ahead %llu resumes %llu deaths %llu waits %llu epochs %llu\n",
-                (unsigned long long)seen.events, (unsigned long long)seen.volatiles, (unsigned long long)seen.lags, (unsigned long long)seen.pages,
-                (unsigned long long)seen.gaps, (unsigned long long)seen.lives, (unsigned long long)seen.ahead, (unsigned long long)seen.resumes,
-                (unsigned long long)seen.deaths, (unsigned long long)seen.waits, (unsigned long long)seen.epochs);
+        print_message("events %llu volatile %llu lags %llu pages %llu gaps %llu lives %llu ahead "
+                      "%llu resumes %llu deaths %llu waits %llu epochs %llu\n",
+                (unsigned long long)seen.events, (unsigned long long)seen.volatiles,
+                (unsigned long long)seen.lags, (unsigned long long)seen.pages,
+                (unsigned long long)seen.gaps, (unsigned long long)seen.lives,
+                (unsigned long long)seen.ahead, (unsigned long long)seen.resumes,
+                (unsigned long long)seen.deaths, (unsigned long long)seen.waits,
+                (unsigned long long)seen.epochs);
         if (one)
                 return;
         /* The worlds are rich enough to mean something. */
-        assert_true(seen.lags > count && seen.pages > count && seen.ahead > count && seen.resumes > count && seen.deaths > count / 2);
-        assert_true(seen.volatiles > count && seen.waits > count && seen.epochs > count && seen.gaps > count / 2);
+        assert_true(seen.lags > count && seen.pages > count && seen.ahead > count &&
+                    seen.resumes > count && seen.deaths > count / 2);
+        assert_true(seen.volatiles > count && seen.waits > count && seen.epochs > count &&
+                    seen.gaps > count / 2);
 }
 
 int main(void)

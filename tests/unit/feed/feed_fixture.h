@@ -18,9 +18,21 @@ enum { EVENTS, SIGNALS, SESSIONS, ACCESS, TOPICS };
 enum { PARTITIONS = 4, NOTED_MAX = 8192 };
 
 static const struct feed_topic fixture_topics[TOPICS] = {
-        [EVENTS] = {.name = "chat.events", .cursor = true, .rooms = true, .by_key = true, .dedupe = true, .foreign_check = true, .fill = true, .room_class = 0, .event_table_topic = "chat.events"},
+        [EVENTS] = {.name = "chat.events",
+                .cursor = true,
+                .rooms = true,
+                .by_key = true,
+                .dedupe = true,
+                .foreign_check = true,
+                .fill = true,
+                .room_class = 0,
+                .event_table_topic = "chat.events"},
         [SIGNALS] = {.name = "chat.signals", .rooms = true, .foreign_check = true, .room_class = 0},
-        [SESSIONS] = {.name = "chat.sessions", .all = true, .by_key = true, .fill = true, .room_class = 1},
+        [SESSIONS] = {.name = "chat.sessions",
+                .all = true,
+                .by_key = true,
+                .fill = true,
+                .room_class = 1},
         [ACCESS] = {.name = "access", .all = true, .from_start = true, .room_class = 1},
 };
 
@@ -48,7 +60,8 @@ struct client {
 
 /* ---- the application ---- */
 
-static inline struct msg *fixture_frame(void *app, const struct record *r, unsigned variant, struct slice cursor, bool own)
+static inline struct msg *fixture_frame(
+        void *app, const struct record *r, unsigned variant, struct slice cursor, bool own)
 {
         UNUSED(app);
         UNUSED(variant);
@@ -63,7 +76,8 @@ static inline struct msg *fixture_frame(void *app, const struct record *r, unsig
         return m;
 }
 
-static inline size_t fixture_cursor(void *app, const struct subscriber *sub, const uint32_t *epochs, const int64_t *offsets, char *dst)
+static inline size_t fixture_cursor(void *app, const struct subscriber *sub, const uint32_t *epochs,
+        const int64_t *offsets, char *dst)
 {
         UNUSED(app);
         UNUSED(sub);
@@ -96,7 +110,8 @@ static inline void fixture_record(void *app, const struct record *r)
         ((struct fixture *)app)->records_seen++;
 }
 
-static inline void fixture_live(void *app, struct subscriber *s, enum fanout_tier tier, int64_t took_ms)
+static inline void fixture_live(
+        void *app, struct subscriber *s, enum fanout_tier tier, int64_t took_ms)
 {
         UNUSED(app);
         UNUSED(took_ms);
@@ -105,7 +120,8 @@ static inline void fixture_live(void *app, struct subscriber *s, enum fanout_tie
         c->tier = tier;
 }
 
-static inline void fixture_gap(void *app, struct subscriber *s, int32_t slot, int64_t from_seq, int64_t to_seq)
+static inline void fixture_gap(
+        void *app, struct subscriber *s, int32_t slot, int64_t from_seq, int64_t to_seq)
 {
         UNUSED(app);
         UNUSED(slot);
@@ -134,14 +150,28 @@ static inline void fixture_start_broker(struct fixture *x)
         assert_int_equal(mock_topic(x->on.mock, "chat.signals", 2), 0);
         assert_int_equal(mock_topic(x->on.mock, "chat.sessions", 2), 0);
         assert_int_equal(mock_topic(x->on.mock, "access", 1), 0);
-        x->settings = (struct feed_settings){.tail_fill_ms = 60000, .tail_bytes_max = 4 << 20, .dedupe_window_ms = 60000, .dedupe_entries_max = 10000,
-                .read_wait_ms = 300, .read_give_up_ms = 1500, .catchup_reads_max = 2, .seek_readers = 1, .shard_credit_bytes = 1 << 20, .pause_max_ms = 10000};
+        x->settings = (struct feed_settings){.tail_fill_ms = 60000,
+                .tail_bytes_max = 4 << 20,
+                .dedupe_window_ms = 60000,
+                .dedupe_entries_max = 10000,
+                .read_wait_ms = 300,
+                .read_give_up_ms = 1500,
+                .catchup_reads_max = 2,
+                .seek_readers = 1,
+                .shard_credit_bytes = 1 << 20,
+                .pause_max_ms = 10000};
         x->log = getenv("VERBOSE") ? log_new("test", NULL, LOG_LEVEL_DEBUG, 2) : NULL;
 }
 
 static inline void fixture_start_feed(struct fixture *x)
 {
-        struct feed_options o = {.settings = &x->settings, .topics = fixture_topics, .topic_count = TOPICS, .bus = x->on.bus, .store = x->store, .metrics = x->on.metrics, .log = x->log};
+        struct feed_options o = {.settings = &x->settings,
+                .topics = fixture_topics,
+                .topic_count = TOPICS,
+                .bus = x->on.bus,
+                .store = x->store,
+                .metrics = x->on.metrics,
+                .log = x->log};
         assert_int_equal(feed_new(&o, 1, &x->feed), 0);
         x->box = mailbox_new(NULL, NULL);
         assert_int_equal(feed_shard_new(x->feed, 0, x->box, &fixture_ops, x, &x->shard), 0);
@@ -170,12 +200,12 @@ static inline void fixture_stop(struct fixture *x)
 }
 
 /* Runs the shard until it is so, or fails. */
-#define run_until(x, what)                                                                                             \
-        do {                                                                                                           \
-                int64_t until_ms_ = clock_mono_ms() + 15000;                                                           \
-                while (!(what) && clock_mono_ms() < until_ms_)                                                         \
-                        mailbox_wait((x)->box, 20);                                                                    \
-                assert_true(what);                                                                                     \
+#define run_until(x, what)                                                                         \
+        do {                                                                                       \
+                int64_t until_ms_ = clock_mono_ms() + 15000;                                       \
+                while (!(what) && clock_mono_ms() < until_ms_)                                     \
+                        mailbox_wait((x)->box, 20);                                                \
+                assert_true(what);                                                                 \
         } while (0)
 
 static inline void fixture_run_ms(struct fixture *x, int ms)
@@ -185,11 +215,19 @@ static inline void fixture_run_ms(struct fixture *x, int ms)
 }
 
 /* Produces a record and waits for its place. */
-static inline int64_t fixture_produce(struct fixture *x, const char *topic, const char *key, const char *id, const char *type, const char *value, int32_t partition, int32_t *ret_partition)
+static inline int64_t fixture_produce(struct fixture *x, const char *topic, const char *key,
+        const char *id, const char *type, const char *value, int32_t partition,
+        int32_t *ret_partition)
 {
         struct test_send t = {.send = {.reply = x->on.box, .done = test_send_done}, .w = &x->on};
-        struct bus_header headers[] = {{SLICE_LIT("ce_id"), slice_str(id)}, {SLICE_LIT("ce_type"), slice_str(type)}};
-        struct bus_record r = {.topic = slice_str(topic), .partition = partition, .key = slice_str(key), .value = slice_str(value), .headers = headers, .header_count = 2};
+        struct bus_header headers[] = {
+                {SLICE_LIT("ce_id"), slice_str(id)}, {SLICE_LIT("ce_type"), slice_str(type)}};
+        struct bus_record r = {.topic = slice_str(topic),
+                .partition = partition,
+                .key = slice_str(key),
+                .value = slice_str(value),
+                .headers = headers,
+                .header_count = 2};
         assert_int_equal(bus_produce(x->on.bus, &r, &t.send), 0);
         for (int64_t until = clock_mono_ms() + 5000; !t.done && clock_mono_ms() < until;)
                 mailbox_wait(x->on.box, 50);
@@ -201,7 +239,8 @@ static inline int64_t fixture_produce(struct fixture *x, const char *topic, cons
 }
 
 /* n messages "i" with ids "PREFIX-i" to one key. */
-static inline void fixture_produce_many(struct fixture *x, const char *key, const char *prefix, unsigned n)
+static inline void fixture_produce_many(
+        struct fixture *x, const char *key, const char *prefix, unsigned n)
 {
         static struct test_send sends[NOTED_MAX];
         x->on.delivered = 0;
@@ -209,9 +248,16 @@ static inline void fixture_produce_many(struct fixture *x, const char *key, cons
                 char id[64], value[64];
                 snprintf(id, sizeof(id), "%s-%u", prefix, i);
                 snprintf(value, sizeof(value), "%s %u", prefix, i);
-                sends[i] = (struct test_send){.send = {.reply = x->on.box, .done = test_send_done}, .w = &x->on};
-                struct bus_header headers[] = {{SLICE_LIT("ce_id"), slice_str(id)}, {SLICE_LIT("ce_type"), SLICE_LIT("tern.message.created")}};
-                struct bus_record r = {.topic = SLICE_LIT("chat.events"), .partition = -1, .key = slice_str(key), .value = slice_str(value), .headers = headers, .header_count = 2};
+                sends[i] = (struct test_send){
+                        .send = {.reply = x->on.box, .done = test_send_done}, .w = &x->on};
+                struct bus_header headers[] = {{SLICE_LIT("ce_id"), slice_str(id)},
+                        {SLICE_LIT("ce_type"), SLICE_LIT("tern.message.created")}};
+                struct bus_record r = {.topic = SLICE_LIT("chat.events"),
+                        .partition = -1,
+                        .key = slice_str(key),
+                        .value = slice_str(value),
+                        .headers = headers,
+                        .header_count = 2};
                 while (bus_produce(x->on.bus, &r, &sends[i].send) == -ENOBUFS)
                         mailbox_wait(x->on.box, 10);
         }

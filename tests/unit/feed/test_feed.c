@@ -38,7 +38,8 @@ static void it_is_ready_when_it_has_read_what_was_there(void **state)
         assert_int_equal(fanout_position(x.fanout, EVENTS, key_partition("room")), 50);
         assert_int_equal(x.records_seen, 1);
         unsigned n = 0;
-        for (const struct record *r = fanout_newest(x.fanout, EVENTS, SLICE_LIT("room")); r; r = fanout_prev(x.fanout, r))
+        for (const struct record *r = fanout_newest(x.fanout, EVENTS, SLICE_LIT("room")); r;
+                r = fanout_prev(x.fanout, r))
                 assert_int_equal(r->offset, 49 - n++);
         assert_int_equal(n, 50);
 }
@@ -85,19 +86,27 @@ static void duplicates_and_foreign_records_are_shown_to_nobody(void **state)
         client_join(&x, &alice, "room");
         subscriber_attach_now(x.fanout, &alice.sub);
         int32_t partition = -1;
-        int64_t first = fixture_produce(&x, "chat.events", "room", "same", "tern.message.created", "first", -1, &partition);
-        fixture_produce(&x, "chat.events", "room", "foreign", "tern.message.created", "foreign", (partition + 1) % PARTITIONS, NULL);
-        int64_t again = fixture_produce(&x, "chat.events", "room", "same", "tern.message.created", "again", -1, NULL);
+        int64_t first = fixture_produce(
+                &x, "chat.events", "room", "same", "tern.message.created", "first", -1, &partition);
+        fixture_produce(&x, "chat.events", "room", "foreign", "tern.message.created", "foreign",
+                (partition + 1) % PARTITIONS, NULL);
+        int64_t again = fixture_produce(
+                &x, "chat.events", "room", "same", "tern.message.created", "again", -1, NULL);
         struct waiter w = {.wait.passed = on_passed};
         fanout_wait_passed(x.fanout, EVENTS, (uint16_t)partition, again, &w.wait);
         run_until(&x, w.passed);
         assert_int_equal(w.original, first);
-        fixture_produce(&x, "chat.events", "room", "last", "tern.message.created", "last", -1, NULL);
+        fixture_produce(
+                &x, "chat.events", "room", "last", "tern.message.created", "last", -1, NULL);
         run_until(&x, alice.count >= 2);
         assert_int_equal(alice.count, 2);
         assert_string_equal(alice.last_value, "last");
-        assert_int_equal(metrics_get(x.on.metrics, M_records_skipped, (unsigned)metrics_label(M_records_skipped, "duplicate")), 1);
-        assert_int_equal(metrics_get(x.on.metrics, M_records_skipped, (unsigned)metrics_label(M_records_skipped, "partition")), 1);
+        assert_int_equal(metrics_get(x.on.metrics, M_records_skipped,
+                                 (unsigned)metrics_label(M_records_skipped, "duplicate")),
+                1);
+        assert_int_equal(metrics_get(x.on.metrics, M_records_skipped,
+                                 (unsigned)metrics_label(M_records_skipped, "partition")),
+                1);
         /* Asked afterwards, the answer is the same. */
         w.passed = false;
         fanout_wait_passed(x.fanout, EVENTS, (uint16_t)partition, again, &w.wait);
@@ -130,7 +139,8 @@ static void a_barrier_waits_for_the_end_as_of_the_question(void **state)
         fixture_produce_many(&x, "room", "b", 30);
         for (size_t i = 0; i < ARRAY_LEN(q); i++)
                 feed_barrier(x.shard, EVENTS, SLICE_LIT("room"), 3000, on_barrier, &q[i]);
-        struct feed_barrier *b = feed_barrier(x.shard, EVENTS, SLICE_LIT("room"), 3000, on_barrier, &cancelled);
+        struct feed_barrier *b =
+                feed_barrier(x.shard, EVENTS, SLICE_LIT("room"), 3000, on_barrier, &cancelled);
         feed_barrier_cancel(b);
         run_until(&x, q[19].done);
         for (size_t i = 0; i < ARRAY_LEN(q); i++)
@@ -158,7 +168,8 @@ static void a_barrier_gives_up_when_kafka_is_away(void **state)
         client_join(&x, &alice, "room");
         subscriber_attach_now(x.fanout, &alice.sub);
         fixture_run_ms(&x, 300);
-        fixture_produce(&x, "chat.events", "room", "later", "tern.message.created", "later", -1, NULL);
+        fixture_produce(
+                &x, "chat.events", "room", "later", "tern.message.created", "later", -1, NULL);
         run_until(&x, alice.count == 1);
 }
 
@@ -210,7 +221,8 @@ static void what_the_tail_has_lost_comes_from_kafka(void **state)
 {
         UNUSED(state);
         start_with_short_tail(500);
-        fixture_produce(&x, "chat.events", "room", "old-3", "tern.message.created", "a duplicate", -1, NULL);
+        fixture_produce(&x, "chat.events", "room", "old-3", "tern.message.created", "a duplicate",
+                -1, NULL);
         fixture_produce(&x, "chat.events", "room", "new", "tern.message.created", "new", -1, NULL);
         run_until(&x, fanout_position(x.fanout, EVENTS, key_partition("room")) == 502);
         int64_t vector[PARTITIONS] = {0};
@@ -264,7 +276,8 @@ static void a_range_that_nobody_has_is_announced_as_a_gap(void **state)
         for (int i = 0; i < 800; i++) {
                 char id[16];
                 snprintf(id, sizeof(id), "big-%d", i);
-                fixture_produce(&x, "chat.events", "room", id, "tern.message.created", big, -1, NULL);
+                fixture_produce(
+                        &x, "chat.events", "room", id, "tern.message.created", big, -1, NULL);
         }
         x.settings.tail_bytes_max = 0;
         fixture_start_feed(&x);
@@ -286,7 +299,9 @@ static void an_announced_epoch_restarts_its_topic(void **state)
 {
         UNUSED(state);
         fixture_produce_many(&x, "room", "a", 5);
-        fixture_produce(&x, "access", "epoch/chat.events", "e1", "tern.epoch", "{\"topic\":\"chat.events\",\"epoch\":4,\"clusterId\":\"c\",\"partitions\":4}", -1, NULL);
+        fixture_produce(&x, "access", "epoch/chat.events", "e1", "tern.epoch",
+                "{\"topic\":\"chat.events\",\"epoch\":4,\"clusterId\":\"c\",\"partitions\":4}", -1,
+                NULL);
         fixture_start_feed(&x);
         run_until(&x, feed_ready(x.feed));
         /* Postgres is not there: the access topic says which epoch it is. */
@@ -294,7 +309,9 @@ static void an_announced_epoch_restarts_its_topic(void **state)
         subscriber_init(&alice.sub, 0);
         client_join(&x, &alice, "room");
         subscriber_attach_now(x.fanout, &alice.sub);
-        fixture_produce(&x, "access", "epoch/chat.events", "e2", "tern.epoch", "{\"topic\":\"chat.events\",\"epoch\":5,\"clusterId\":\"c\",\"partitions\":4}", -1, NULL);
+        fixture_produce(&x, "access", "epoch/chat.events", "e2", "tern.epoch",
+                "{\"topic\":\"chat.events\",\"epoch\":5,\"clusterId\":\"c\",\"partitions\":4}", -1,
+                NULL);
         run_until(&x, fanout_epoch(x.fanout, EVENTS) == 5);
         /* The log begins anew; here it is the old one, read again under the new epoch. What came in the old epoch after the
          * client's place cannot be had without Postgres. */
@@ -320,16 +337,23 @@ static void a_slow_shard_slows_the_bus(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test_setup_teardown(it_is_ready_when_it_has_read_what_was_there, start, stop),
+                cmocka_unit_test_setup_teardown(
+                        it_is_ready_when_it_has_read_what_was_there, start, stop),
                 cmocka_unit_test_setup_teardown(what_comes_later_is_delivered_live, start, stop),
-                cmocka_unit_test_setup_teardown(duplicates_and_foreign_records_are_shown_to_nobody, start, stop),
-                cmocka_unit_test_setup_teardown(a_barrier_waits_for_the_end_as_of_the_question, start, stop),
+                cmocka_unit_test_setup_teardown(
+                        duplicates_and_foreign_records_are_shown_to_nobody, start, stop),
+                cmocka_unit_test_setup_teardown(
+                        a_barrier_waits_for_the_end_as_of_the_question, start, stop),
                 cmocka_unit_test_setup_teardown(a_barrier_gives_up_when_kafka_is_away, start, stop),
-                cmocka_unit_test_setup_teardown(it_stops_at_once_while_kafka_is_away_from_the_start, start, stop),
+                cmocka_unit_test_setup_teardown(
+                        it_stops_at_once_while_kafka_is_away_from_the_start, start, stop),
                 cmocka_unit_test_setup_teardown(a_client_resumes_from_the_tail, start, stop),
-                cmocka_unit_test_setup_teardown(what_the_tail_has_lost_comes_from_kafka, start, stop),
-                cmocka_unit_test_setup_teardown(a_read_whose_client_leaves_is_harmless, start, stop),
-                cmocka_unit_test_setup_teardown(a_range_that_nobody_has_is_announced_as_a_gap, start, stop),
+                cmocka_unit_test_setup_teardown(
+                        what_the_tail_has_lost_comes_from_kafka, start, stop),
+                cmocka_unit_test_setup_teardown(
+                        a_read_whose_client_leaves_is_harmless, start, stop),
+                cmocka_unit_test_setup_teardown(
+                        a_range_that_nobody_has_is_announced_as_a_gap, start, stop),
                 cmocka_unit_test_setup_teardown(an_announced_epoch_restarts_its_topic, start, stop),
                 cmocka_unit_test_setup_teardown(a_slow_shard_slows_the_bus, start, stop),
         };

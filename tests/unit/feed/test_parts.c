@@ -180,9 +180,11 @@ static void the_index_finds_the_newest_and_forgets_what_left_the_tail(void **sta
         for (unsigned key = 0; key < KEYS; key++) {
                 char text[16];
                 struct slice k = slice_of(text, (size_t)snprintf(text, sizeof(text), "k%u", key));
-                const struct record *r = tail_index_get(&ix, (uint16_t)(key % 3), k, hash_key(k), first_pos);
+                const struct record *r =
+                        tail_index_get(&ix, (uint16_t)(key % 3), k, hash_key(k), first_pos);
                 assert_ptr_equal(r, newest[key] >= first_pos ? all[newest[key]] : NULL);
-                assert_null(tail_index_get(&ix, (uint16_t)(key % 3 + 1), k, hash_key(k), first_pos));
+                assert_null(
+                        tail_index_get(&ix, (uint16_t)(key % 3 + 1), k, hash_key(k), first_pos));
         }
         assert_true(ix.cap <= 2048);
         for (uint64_t pos = first_pos; pos <= N; pos++)
@@ -203,18 +205,31 @@ static void a_binary_cloudevent_keeps_its_parts(void **state)
 {
         UNUSED(state);
         const struct bus_header headers[] = {
-                {SLICE_LIT("ce_specversion"), SLICE_LIT("1.0")}, {SLICE_LIT("ce_id"), SLICE_LIT("old")}, {SLICE_LIT("ce_id"), SLICE_LIT("id-1")},
-                {SLICE_LIT("ce_type"), SLICE_LIT("tern.message.created")}, {SLICE_LIT("ce_source"), SLICE_LIT("here")}, {SLICE_LIT("traceparent"), SLICE_LIT("00-ab")},
+                {SLICE_LIT("ce_specversion"), SLICE_LIT("1.0")},
+                {SLICE_LIT("ce_id"), SLICE_LIT("old")},
+                {SLICE_LIT("ce_id"), SLICE_LIT("id-1")},
+                {SLICE_LIT("ce_type"), SLICE_LIT("tern.message.created")},
+                {SLICE_LIT("ce_source"), SLICE_LIT("here")},
+                {SLICE_LIT("traceparent"), SLICE_LIT("00-ab")},
         };
-        const struct feed_topic topic = {.name = "chat.events", .rooms = true, .foreign_check = true};
-        struct bus_record r = {.topic = SLICE_LIT("chat.events"), .partition = (int32_t)partition_of(SLICE_LIT("conv"), 4), .offset = 77, .timestamp_ms = 5,
-                .key = SLICE_LIT("conv"), .value = SLICE_LIT("{}"), .headers = headers, .header_count = ARRAY_LEN(headers)};
+        const struct feed_topic topic = {
+                .name = "chat.events", .rooms = true, .foreign_check = true};
+        struct bus_record r = {.topic = SLICE_LIT("chat.events"),
+                .partition = (int32_t)partition_of(SLICE_LIT("conv"), 4),
+                .offset = 77,
+                .timestamp_ms = 5,
+                .key = SLICE_LIT("conv"),
+                .value = SLICE_LIT("{}"),
+                .headers = headers,
+                .header_count = ARRAY_LEN(headers)};
         struct envelope e = ENVELOPE_EMPTY;
         assert_int_equal(envelope_read(&e, &topic, 4, &r), 0);
         assert_false(e.foreign);
         struct record *dst = written(&e, &r);
-        assert_true(slice_is(record_key(dst), "conv") && slice_is(record_id(dst), "id-1") && slice_is(record_type(dst), "tern.message.created"));
-        assert_true(slice_is(record_source(dst), "here") && slice_is(record_value(dst), "{}") && slice_is(record_header(dst, "traceparent"), "00-ab"));
+        assert_true(slice_is(record_key(dst), "conv") && slice_is(record_id(dst), "id-1") &&
+                    slice_is(record_type(dst), "tern.message.created"));
+        assert_true(slice_is(record_source(dst), "here") && slice_is(record_value(dst), "{}") &&
+                    slice_is(record_header(dst, "traceparent"), "00-ab"));
         assert_null(record_header(dst, "ce_id").p);
         assert_int_equal(record_seq(dst), ((int64_t)3 << 40) + 77);
         free(dst);
@@ -231,8 +246,13 @@ static void bare_json_of_a_backend_becomes_a_notification(void **state)
 {
         UNUSED(state);
         const struct feed_topic topic = {.name = "notifications", .rooms = true};
-        struct bus_record r = {.topic = SLICE_LIT("notifications"), .partition = 2, .offset = 9, .timestamp_ms = 5, .key = SLICE_LIT("u"),
-                .value = SLICE_LIT("{\"userId\":\"u\",\"type\":\"t\",\"title\":\"x\",\"body\":\"y\"}")};
+        struct bus_record r = {.topic = SLICE_LIT("notifications"),
+                .partition = 2,
+                .offset = 9,
+                .timestamp_ms = 5,
+                .key = SLICE_LIT("u"),
+                .value = SLICE_LIT(
+                        "{\"userId\":\"u\",\"type\":\"t\",\"title\":\"x\",\"body\":\"y\"}")};
         struct envelope e = ENVELOPE_EMPTY;
         assert_int_equal(envelope_read(&e, &topic, 4, &r), 0);
         struct record *dst = written(&e, &r);
@@ -251,9 +271,13 @@ static void headers_are_kept_up_to_a_bound(void **state)
         memset(big, 'x', sizeof(big));
         struct bus_header headers[40];
         for (size_t i = 0; i < ARRAY_LEN(headers); i++)
-                headers[i] = (struct bus_header){SLICE_LIT("h"), slice_of(big, i == 0 ? sizeof(big) : 1000)};
+                headers[i] = (struct bus_header){
+                        SLICE_LIT("h"), slice_of(big, i == 0 ? sizeof(big) : 1000)};
         const struct feed_topic topic = {.name = "chat.signals"};
-        struct bus_record r = {.topic = SLICE_LIT("chat.signals"), .key = SLICE_LIT("k"), .headers = headers, .header_count = ARRAY_LEN(headers)};
+        struct bus_record r = {.topic = SLICE_LIT("chat.signals"),
+                .key = SLICE_LIT("k"),
+                .headers = headers,
+                .header_count = ARRAY_LEN(headers)};
         struct envelope e = ENVELOPE_EMPTY;
         assert_int_equal(envelope_read(&e, &topic, 4, &r), 0);
         assert_true(envelope_bytes(&e, true) <= 4097);

@@ -48,7 +48,8 @@ static int start(void **state)
         memset(&alice, 0, sizeof(alice));
         sql("TRUNCATE log_epoch, ingest_offset, chat_event");
         const struct store_set sets[] = {{feed_sql, FEED_SQL_COUNT}, {&one, 1}};
-        const struct store_settings s = {.dsn = dsn, .dsn_secret = NULL, .pool = 2, .timeout_ms = 1000, .queue_max = 100};
+        const struct store_settings s = {
+                .dsn = dsn, .dsn_secret = NULL, .pool = 2, .timeout_ms = 1000, .queue_max = 100};
         char fault[256] = "";
         int err = store_new(&s, sets, ARRAY_LEN(sets), x.on.metrics, &x.store, fault);
         if (err)
@@ -79,14 +80,19 @@ static int64_t seq(uint32_t epoch, int64_t offset)
 /* The archive's rows [from, to) of the room, as the writer would have made them. */
 static void archive(uint32_t epoch, int64_t from, int64_t to)
 {
-        sql("INSERT INTO chat_event SELECT %lld + i, now(), %u, %u, 'room', 'tern.message.created', 'old-' || i, 'old ' || i FROM generate_series(%lld, %lld) AS g(i)",
-                (long long)seq(epoch, 0), epoch, key_partition("room"), (long long)from, (long long)to - 1);
+        sql("INSERT INTO chat_event SELECT %lld + i, now(), %u, %u, 'room', "
+            "'tern.message.created', 'old-' || i, 'old ' || i FROM generate_series(%lld, %lld) AS "
+            "g(i)",
+                (long long)seq(epoch, 0), epoch, key_partition("room"), (long long)from,
+                (long long)to - 1);
 }
 
 static void ingested(uint32_t epoch, int64_t next, int64_t complete_from)
 {
-        sql("INSERT INTO ingest_offset (topic, partition, epoch, next_offset, complete_from) VALUES ('chat.events', %u, %u, %lld, %lld) "
-            "ON CONFLICT (topic, partition, epoch) DO UPDATE SET next_offset = excluded.next_offset, complete_from = excluded.complete_from",
+        sql("INSERT INTO ingest_offset (topic, partition, epoch, next_offset, complete_from) "
+            "VALUES ('chat.events', %u, %u, %lld, %lld) "
+            "ON CONFLICT (topic, partition, epoch) DO UPDATE SET next_offset = "
+            "excluded.next_offset, complete_from = excluded.complete_from",
                 key_partition("room"), epoch, (long long)next, (long long)complete_from);
 }
 
@@ -220,6 +226,8 @@ struct asked {
         bool done;
         int err;
         int64_t ingested;
+        size_t bridged;
+        int64_t bridge_first, bridge_last;
         char value[64];
 };
 
@@ -232,6 +240,14 @@ static void on_rows(void *arg, int err, const struct feed_rows *rows)
         if (!rows)
                 return;
         a->ingested = rows->ingested;
+        a->bridged = rows->bridge_count;
+        for (size_t i = 0; i < rows->bridge_count; i++) {
+                assert_true(slice_is(record_key(rows->bridge[i]), "room"));
+                assert_true(i == 0 || rows->bridge[i]->offset > a->bridge_last);
+                a->bridge_last = rows->bridge[i]->offset;
+        }
+        if (rows->bridge_count > 0)
+                a->bridge_first = rows->bridge[0]->offset;
         slice_copy(slice_of(rows->values[0], rows->lengths[0]), a->value, sizeof(a->value));
 }
 
@@ -277,6 +293,43 @@ static void a_read_waits_for_a_writer_that_is_behind_and_then_refuses(void **sta
         assert_int_equal(b.err, -EAGAIN);
 }
 
+static void a_bridge_brings_what_lies_between_the_archive_and_the_tail(void **state)
+{
+        UNUSED(state);
+        ingested(1, 12, 0);
+        start_feed(1400);
+        struct asked a;
+        feed_query_bridge(ask(&a), SLICE_LIT("room"));
+        run_until(&x, a.done);
+        assert_int_equal(a.err, 0);
+        assert_int_equal(a.ingested, 12);
+        assert_int_equal(a.bridged, 1388);
+        assert_int_equal(a.bridge_first, 12);
+        assert_int_equal(a.bridge_last, 1399);
+        assert_string_equal(a.value, "hello");
+        ingested(1, 1400, 0);
+        feed_query_bridge(ask(&a), SLICE_LIT("room"));
+        run_until(&x, a.done);
+        assert_int_equal(a.err, 0);
+        assert_int_equal(a.bridged, 0);
+}
+
+static void a_bridge_may_be_cancelled_and_outlive_its_shard(void **state)
+{
+        UNUSED(state);
+        ingested(1, 0, 0);
+        start_feed(600);
+        struct asked a, b;
+        struct feed_query *q = ask(&a);
+        feed_query_bridge(q, SLICE_LIT("room"));
+        fixture_run_ms(&x, 30);
+        if (!a.done)
+                feed_query_cancel(q);
+        feed_query_bridge(ask(&b), SLICE_LIT("room"));
+        fixture_run_ms(&x, 20);
+        fixture_stop_feed(&x);
+}
+
 static void a_read_fails_soon_while_postgres_is_away(void **state)
 {
         UNUSED(state);
@@ -314,16 +367,27 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(older_records_come_from_postgres, start, stop),
-                cmocka_unit_test_setup_teardown(what_postgres_does_not_have_yet_comes_from_kafka, start, stop),
-                cmocka_unit_test_setup_teardown(rows_that_are_gone_are_a_gap_and_the_rest_is_delivered, start, stop),
+                cmocka_unit_test_setup_teardown(
+                        what_postgres_does_not_have_yet_comes_from_kafka, start, stop),
+                cmocka_unit_test_setup_teardown(
+                        rows_that_are_gone_are_a_gap_and_the_rest_is_delivered, start, stop),
                 cmocka_unit_test_setup_teardown(holes_of_other_keys_are_no_gap, start, stop),
                 cmocka_unit_test_setup_teardown(kafka_answers_while_postgres_is_away, start, stop),
-                cmocka_unit_test_setup_teardown(a_cursor_of_an_older_epoch_resumes_by_seq, start, stop),
-                cmocka_unit_test_setup_teardown(an_older_epoch_that_was_not_archived_is_a_gap, start, stop),
+                cmocka_unit_test_setup_teardown(
+                        a_cursor_of_an_older_epoch_resumes_by_seq, start, stop),
+                cmocka_unit_test_setup_teardown(
+                        an_older_epoch_that_was_not_archived_is_a_gap, start, stop),
                 cmocka_unit_test_setup_teardown(a_read_says_where_the_tail_takes_over, start, stop),
-                cmocka_unit_test_setup_teardown(a_read_waits_for_a_writer_that_is_behind_and_then_refuses, start, stop),
-                cmocka_unit_test_setup_teardown(a_read_fails_soon_while_postgres_is_away, start, stop),
-                cmocka_unit_test_setup_teardown(reads_may_be_cancelled_and_outlive_their_shard, start, stop),
+                cmocka_unit_test_setup_teardown(
+                        a_read_waits_for_a_writer_that_is_behind_and_then_refuses, start, stop),
+                cmocka_unit_test_setup_teardown(
+                        a_bridge_brings_what_lies_between_the_archive_and_the_tail, start, stop),
+                cmocka_unit_test_setup_teardown(
+                        a_bridge_may_be_cancelled_and_outlive_its_shard, start, stop),
+                cmocka_unit_test_setup_teardown(
+                        a_read_fails_soon_while_postgres_is_away, start, stop),
+                cmocka_unit_test_setup_teardown(
+                        reads_may_be_cancelled_and_outlive_their_shard, start, stop),
         };
         return cmocka_run_group_tests(tests, start_postgres, stop_postgres);
 }
