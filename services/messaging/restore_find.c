@@ -94,6 +94,8 @@ static void found_in_store(void *arg, int err, const struct feed_rows *rows)
                 found_state_fold(&r->found, &e, 0);
                 r->found.sure = true;
         }
+        for (size_t i = 0; i < rows->bridge_count; i++)
+                fold_record(&r->found, rows->bridge[i]);
         fold_tail(r);
         restore_found(r);
 }
@@ -111,4 +113,6 @@ void restore_find(struct restore *r)
         const char *params[] = {r->hex};
         r->query = feed_query(r->gw->feed, TOPIC_SESSIONS, slice_str(r->hex),
                 &messaging_sql[MESSAGING_SQL_SESSION], params, 1, found_in_store, r);
+        /* A writer that is behind must not cost a session. */
+        feed_query_bridge(r->query, slice_str(r->hex));
 }
