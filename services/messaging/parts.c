@@ -144,20 +144,24 @@ static bool make_clients(struct app *app, const struct config_result *result, in
 {
         char fault[256];
         app->revocations = revocations_new();
+        const struct store_set sets[] = {
+                {feed_sql, FEED_SQL_COUNT}, {messaging_sql, MESSAGING_SQL_COUNT}};
+        bool fine = true;
         if (auth_new(&app->auth_settings, &app->auth, fault) < 0)
-                return failed("authentication", fault);
+                fine = failed("authentication", fault);
         if (bus_new(&app->bus_settings, result->kafka, result->kafka_count, "tern-messaging",
-                    app->metrics, &app->bus, fault) < 0) {
+                    app->metrics, &app->bus, fault) < 0)
+                fine = failed("Kafka", fault);
+        if (store_new(&app->store_settings, sets, ARRAY_LEN(sets), app->metrics, &app->store,
+                    fault) < 0)
+                fine = failed("Postgres", fault);
+        /* What these three refuse is a setting; all of them are named at once. */
+        if (!fine) {
                 *ret_code = EXIT_SETTINGS;
-                return failed("Kafka", fault);
+                return false;
         }
         bus_set_log(app->bus, kafka_says, app);
         warm_up(app);
-        const struct store_set sets[] = {
-                {feed_sql, FEED_SQL_COUNT}, {messaging_sql, MESSAGING_SQL_COUNT}};
-        if (store_new(&app->store_settings, sets, ARRAY_LEN(sets), app->metrics, &app->store,
-                    fault) < 0)
-                return failed("Postgres", fault);
         struct feed_options options = {
                 .settings = &app->feed_settings,
                 .topics = feed_topics,
