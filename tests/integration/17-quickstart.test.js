@@ -39,6 +39,13 @@ function leftovers() {
   });
 }
 
+function running(run) {
+  return waitFor(() => `it is running: ${run.out}`, () => {
+    assert.equal(run.child.exitCode, null, run.out);
+    return /Ctrl-C ends/.test(run.out);
+  }, 120000);
+}
+
 async function ended(run, signal) {
   const began = Date.now();
   process.kill(-run.child.pid, signal);
@@ -56,7 +63,7 @@ function connectTo(url, auth) {
 
 test('it runs, the decision record\'s client code works as it stands, and Ctrl-C ends it', async () => {
   const run = quickstart();
-  await waitFor(() => `it is running: ${run.out}`, () => /Tern is running/.test(run.out), 120000);
+  await running(run);
   assert.match(run.out, /http:\/\/localhost:3006\//);
   const conversationId = randomUUID();
   const sockets = [connectTo('http://127.0.0.1:3006', { user: 'ada' }), connectTo('http://127.0.0.1:3007')];
@@ -85,7 +92,7 @@ test('it runs, the decision record\'s client code works as it stands, and Ctrl-C
 
 test('--auth prints tokens that get in, and nothing gets in without', async () => {
   const run = quickstart('--auth');
-  await waitFor(() => `it is running: ${run.out}`, () => /Ctrl-C/.test(run.out), 120000);
+  await running(run);
   const token = /^\s+alice\s+(\S+)$/m.exec(run.out)[1];
   const alice = connectTo('http://127.0.0.1:3006', { token });
   await once(alice, 'connect');
