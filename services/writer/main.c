@@ -88,10 +88,11 @@ static void check_together(struct app *app, struct buf *faults)
                 buf_printf(faults, "%s\n", fault);
 }
 
-static int load(struct app *app, const struct config_group all[GROUPS])
+/* only_print: what is there is shown even if more is needed to run. */
+static int load(struct app *app, const struct config_group all[GROUPS], bool only_print)
 {
         int r = config_load(all, GROUPS, environ, &app->config);
-        if (r == 0)
+        if (r == 0 && !only_print)
                 check_together(app, &app->config.faults);
         if (app->config.faults.n == 0)
                 return -1;
@@ -116,7 +117,7 @@ static int arguments(int argc, char **argv, struct app *app, const struct config
                 fprintf(stderr, "tern-writer: unknown argument %s (try --help)\n", argv[1]);
                 code = EXIT_SETTINGS;
         } else {
-                code = load(app, all);
+                code = load(app, all, argc > 1);
                 if (code < 0 && argc > 1) {
                         config_print(all, GROUPS, &out);
                         code = 0;
