@@ -45,6 +45,7 @@ struct restored_room {
         int64_t known_from; /* the tail's records from this offset on are newer than what is known */
         uint16_t partition;
         bool muted;
+        bool lacking; /* changes right before the place are neither in the archive nor in the tail */
 };
 
 struct restore {
@@ -61,7 +62,7 @@ struct restore {
         int64_t gen; /* claimed */
         unsigned claims;
         struct restored_room *rooms; /* owned */
-        size_t room_count;
+        size_t room_count, asking; /* asking: the room that is asked for alone */
         struct feed_barrier *barrier;
         struct feed_query *query;
         struct bus_send send;

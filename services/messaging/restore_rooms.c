@@ -4,7 +4,8 @@
  *
  * The last change before the place is looked for in the session's record (it says where a muted room's
  * right ended), then in Postgres if the record came from there, then in the tail, which has
- * every change since the record was written.
+ * every change since the record was written. If the writer is so far behind that the two do not meet, a room
+ * is asked for alone, with what Kafka has between them.
  */
 #include "messaging/restore.h"
 
@@ -85,6 +86,22 @@ void restore_rooms_done(struct restore *r)
 
 /* ---- the tail ---- */
 
+/* True if the record changes this user's membership, and came before the place. */
+static bool take_change(
+        const struct restore *r, struct restored_room *room, const struct record *rec)
+{
+        bool removed = slice_is(record_type(rec), "tern.member.removed");
+        if (record_seq(rec) >= room->start_seq ||
+                (!removed && !slice_is(record_type(rec), "tern.member.added")))
+                return false;
+        char *user = arg_field_text(record_value(rec), "userId");
+        bool same = user && strcmp(user, r->user) == 0;
+        free(user);
+        if (same)
+                room->muted = removed;
+        return same;
+}
+
 static void judge_from_tail(const struct restore *r, struct restored_room *room)
 {
         const struct fanout *f = r->gw->fanout;
@@ -92,17 +109,8 @@ static void judge_from_tail(const struct restore *r, struct restored_room *room)
         const struct record *rec = fanout_newest(f, TOPIC_EVENTS, slice_str(room->id));
         for (; rec && rec->offset >= room->known_from && rec->timestamp_ms >= oldest_ms;
                 rec = fanout_prev(f, rec)) {
-                bool removed = slice_is(record_type(rec), "tern.member.removed");
-                if (record_seq(rec) >= room->start_seq ||
-                        (!removed && !slice_is(record_type(rec), "tern.member.added")))
-                        continue;
-                char *user = arg_field_text(record_value(rec), "userId");
-                bool same = user && strcmp(user, r->user) == 0;
-                free(user);
-                if (!same)
-                        continue;
-                room->muted = removed;
-                return;
+                if (take_change(r, room, rec))
+                        return;
         }
 }
 
@@ -150,20 +158,76 @@ static bool take_row(struct restore *r, const char *const *v)
                room->known_from >= fanout_tail_start(f, TOPIC_EVENTS, room->partition);
 }
 
+static bool rows_fit(int err, const struct feed_rows *rows)
+{
+        return err == 0 && (rows->rows == 0 || rows->columns == RIGHTS_SQL_COLUMNS);
+}
+
+static void ask_next_room(struct restore *r);
+
+static void judge_one_from_store(void *arg, int err, const struct feed_rows *rows)
+{
+        struct restore *r = arg;
+        struct restored_room *room = &r->rooms[r->asking++];
+        r->query = NULL;
+        if (!rows_fit(err, rows)) {
+                restore_fail(r, RESUME_UNAVAILABLE);
+                return;
+        }
+        for (size_t i = 0; i < rows->rows; i++)
+                (void)!take_row(r, rows->values + i * rows->columns);
+        room->known_from = rows->ingested;
+        for (size_t i = 0; i < rows->bridge_count; i++)
+                (void)!take_change(r, room, rows->bridge[i]);
+        ask_next_room(r);
+}
+
 static void judge_from_store(void *arg, int err, const struct feed_rows *rows)
 {
         struct restore *r = arg;
         r->query = NULL;
-        bool good = err == 0 && (rows->rows == 0 || rows->columns == RIGHTS_SQL_COLUMNS);
-        for (size_t i = 0; good && i < rows->rows; i++)
-                good = take_row(r, rows->values + i * rows->columns);
-        if (good)
-                judge_all_from_tail(r);
-        else
+        if (!rows_fit(err, rows)) {
                 restore_fail(r, RESUME_UNAVAILABLE);
+                return;
+        }
+        for (size_t i = 0; i < rows->rows; i++) {
+                const char *const *row = rows->values + i * rows->columns;
+                struct restored_room *room = room_named(r, row[0]);
+                if (room)
+                        room->lacking = !take_row(r, row);
+        }
+        r->asking = 0;
+        ask_next_room(r);
 }
 
-/* Two arrays as text: the ids, which need no escapes, and their partitions. */
+/* ids, which need no escapes, and their partitions: two arrays as text. */
+static void ask_rights(struct restore *r, uint16_t topic, struct slice key, const char *ids,
+        const char *partitions, void (*done)(void *arg, int err, const struct feed_rows *rows))
+{
+        char epoch[16];
+        snprintf(epoch, sizeof(epoch), "%" PRIu32, fanout_epoch(r->gw->fanout, TOPIC_EVENTS));
+        const char *params[] = {r->user, ids, partitions, epoch};
+        r->query = feed_query(r->gw->feed, topic, key, &messaging_sql[MESSAGING_SQL_RIGHTS],
+                params, ARRAY_LEN(params), done, r);
+        feed_query_bridge(r->query, key);
+}
+
+/* The rooms that the archive and the tail leave open, one after the other. */
+static void ask_next_room(struct restore *r)
+{
+        while (r->asking < r->room_count && !r->rooms[r->asking].lacking)
+                r->asking++;
+        if (r->asking == r->room_count) {
+                judge_all_from_tail(r);
+                return;
+        }
+        const struct restored_room *room = &r->rooms[r->asking];
+        char ids[160], partitions[16];
+        snprintf(ids, sizeof(ids), "{\"%s\"}", room->id);
+        snprintf(partitions, sizeof(partitions), "{%u}", room->partition);
+        ask_rights(r, TOPIC_EVENTS, slice_str(room->id), ids, partitions, judge_one_from_store);
+}
+
 static void ask_store(struct restore *r)
 {
         struct buf ids = BUF_EMPTY, partitions = BUF_EMPTY;
@@ -179,12 +243,8 @@ static void ask_store(struct restore *r)
         }
         buf_add_char(&ids, '}');
         buf_add_char(&partitions, '}');
-        char epoch[16];
-        snprintf(epoch, sizeof(epoch), "%" PRIu32, fanout_epoch(r->gw->fanout, TOPIC_EVENTS));
-        const char *params[] = {r->user, buf_cstr(&ids), buf_cstr(&partitions), epoch};
-        r->query = feed_query(r->gw->feed, TOPIC_SESSIONS, slice_str(r->hex),
-                &messaging_sql[MESSAGING_SQL_RIGHTS], params, ARRAY_LEN(params), judge_from_store,
-                r);
+        ask_rights(r, TOPIC_SESSIONS, slice_str(r->hex), buf_cstr(&ids), buf_cstr(&partitions),
+                judge_from_store);
         buf_done(&ids);
         buf_done(&partitions);
 }

@@ -17,6 +17,7 @@
 #define AGAIN_MS 50         /* between two looks at a writer that is behind */
 #define BRIDGE_PAGE 512     /* records of the key */
 #define BRIDGE_PAGES_MAX 16 /* whoever needs more is refused */
+#define BRIDGE_BYTES_MAX (8u * 1024 * 1024)
 
 struct bridge {
         struct attach_read rd; /* what a seeker reads by */
@@ -26,7 +27,7 @@ struct bridge {
         struct mail mail; /* back from the seeker */
         bool with_seeker;
         struct loose pages[BRIDGE_PAGES_MAX];
-        size_t page_count;
+        size_t page_count, bytes;
         uint32_t epoch;
         int64_t from, until; /* what the pages cover */
 };
@@ -52,7 +53,7 @@ static void bridge_clear(struct bridge *b)
 {
         for (size_t i = 0; i < b->page_count; i++)
                 loose_done(&b->pages[i]);
-        b->page_count = 0;
+        b->page_count = b->bytes = 0;
         b->from = b->until = 0;
 }
 
@@ -124,7 +125,8 @@ static void run_bridged(struct mail *m)
                 query_free(q);
                 return;
         }
-        if (b->seek.outcome == SEEK_PAGE && b->page_count < BRIDGE_PAGES_MAX) {
+        b->bytes += b->seek.page.size;
+        if (b->seek.outcome == SEEK_PAGE && b->bytes <= BRIDGE_BYTES_MAX) {
                 b->pages[b->page_count++] = b->seek.page;
                 b->seek.page = (struct loose){0};
                 b->until = b->seek.next_offset;
