@@ -18,22 +18,36 @@
 #define ASK_MS 2000
 #define COMPLAIN_MS 10000 /* the same complaint is not repeated sooner */
 #define LAG_MS 1000
+#define SWEEP_MS 1000
 
 void feed_intake_complain(
         struct feed_intake *in, const char *what, const char *topic, const char *why)
 {
         int64_t now = clock_mono_ms();
-        if (in->complained_ms && now - in->complained_ms < COMPLAIN_MS)
-                return;
-        in->complained_ms = now;
+        size_t at = 0;
+        for (size_t i = 0; i < COMPLAINTS_MAX; i++) {
+                bool same = in->complaints[i].what && strcmp(in->complaints[i].what, what) == 0 &&
+                            strcmp(in->complaints[i].topic, topic) == 0;
+                if (same && now - in->complaints[i].ms < COMPLAIN_MS)
+                        return;
+                if (same || in->complaints[i].ms < in->complaints[at].ms)
+                        at = i;
+                if (same)
+                        break;
+        }
+        in->complaints[at].what = what;
+        in->complaints[at].topic = topic;
+        in->complaints[at].ms = now;
         log_warn(in->fd->o.log, what, F_STR("topic", topic), F_STR("reason", why));
 }
 
-static void tick_shards(struct feed *fd)
+/* Those that wait for time to pass; now and then all, for their counters. */
+static void tick_shards(struct feed *fd, bool all)
 {
         for (unsigned i = 0; i < fd->shard_count; i++) {
                 struct feed_port *port = &fd->ports[i];
-                if (atomic_load(&port->timed) == 0 || atomic_exchange(&port->tick_posted, true))
+                if ((!all && atomic_load(&port->timed) == 0) ||
+                        atomic_exchange(&port->tick_posted, true))
                         continue;
                 if (!feed_post(fd, i, &port->tick))
                         atomic_store(&port->tick_posted, false);
@@ -63,7 +77,10 @@ void feed_intake_tick(struct feed_intake *in)
         in->ticked_ms = now;
         if (in->fd->o.lifecycle)
                 lifecycle_tick(in->fd->o.lifecycle, in->loop_no, now);
-        tick_shards(in->fd);
+        bool all = now - in->swept_ms >= SWEEP_MS;
+        if (all)
+                in->swept_ms = now;
+        tick_shards(in->fd, all);
 }
 
 /* ---- a record ---- */

@@ -34,6 +34,7 @@
 
 #define TICK_MS 50 /* how often shards look at what they wait for */
 #define SHARDS_MAX 64
+#define COMPLAINTS_MAX 8
 
 struct feed_port {
         pthread_mutex_t lock;
@@ -66,7 +67,6 @@ struct feed {
         atomic_uint outstanding; /* store jobs and the like that will still look for their port */
         atomic_uint shards_ready;
         atomic_bool stopping, failed;
-        atomic_bool embedded;
         _Atomic int64_t tail_bytes;
         pthread_mutex_t credit_lock;
         pthread_cond_t credit_given;
@@ -120,7 +120,11 @@ struct feed_intake {
         uint64_t first_pos, last_pos;
         size_t dedupe_total;
         bool ready_posted;
-        int64_t ticked_ms, lag_ms, complained_ms;
+        int64_t ticked_ms, swept_ms, lag_ms;
+        struct {
+                const char *what, *topic;
+                int64_t ms;
+        } complaints[COMPLAINTS_MAX]; /* the last ones, so that none is repeated all the time */
         int64_t loop_mono_ms, loop_wall_ms;
         unsigned loop_no;
         int skip_duplicate, skip_partition, skip_invalid; /* metric labels */

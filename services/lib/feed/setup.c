@@ -55,7 +55,6 @@ static int find_partitions(struct feed_intake *in)
                 fd->flat[i] = fd->flat_count;
                 fd->flat_count += n;
         }
-        atomic_store(&fd->embedded, bus_is_embedded(fd->o.bus));
         return 0;
 }
 
