@@ -16,7 +16,7 @@
 #include <stdlib.h>
 
 #define BARRIER_MS 3000
-#define RESTORE_MS 8000 /* then the client gets a new session */
+#define RESTORE_MS 8000 /* then the client gets a new session, or comes again: see put_off() */
 #define CLAIMS_MAX 4
 
 static void restore_free(struct restore *r)
@@ -66,10 +66,25 @@ void restore_fail(struct restore *r, enum resume_result why)
         restore_free(r);
 }
 
+/* Kafka is away, so nobody knows whether the session is another's by now. A new one would be a no from ignorance, and
+ * of no use while nothing can be sent: the transport closes, and the client comes again with what it has. */
+static void put_off(struct restore *r)
+{
+        struct session *s = r->s;
+        count(r->gw, RESUME_UNAVAILABLE);
+        let_go(r);
+        session_drop(s, SIO_CLOSE_TRANSPORT_CLOSE);
+        restore_free(r);
+}
+
 static void too_late(struct shard *sh, struct shard_timer *t)
 {
         UNUSED(sh);
-        restore_fail(container_of(t, struct restore, deadline), RESUME_UNAVAILABLE);
+        struct restore *r = container_of(t, struct restore, deadline);
+        if (r->query)
+                restore_fail(r, RESUME_UNAVAILABLE);
+        else
+                put_off(r);
 }
 
 /* ---- the end: a restored session ---- */
@@ -183,7 +198,7 @@ static void claim_reported(struct bus_send *send)
                 return;
         }
         if (send->outcome != BUS_OK) {
-                restore_fail(r, RESUME_UNAVAILABLE);
+                put_off(r);
                 return;
         }
         r->wait.passed = claim_passed;
@@ -214,7 +229,7 @@ static void claim(struct restore *r)
         if (err == 0)
                 return;
         r->sending = false;
-        restore_fail(r, RESUME_UNAVAILABLE);
+        put_off(r);
 }
 
 void restore_found(struct restore *r)
@@ -232,7 +247,7 @@ static void barrier_passed(void *arg, int err)
         struct restore *r = arg;
         r->barrier = NULL;
         if (err < 0)
-                restore_fail(r, RESUME_UNAVAILABLE);
+                put_off(r);
         else
                 restore_find(r);
 }
