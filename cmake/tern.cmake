@@ -132,9 +132,10 @@ function(tern_unit_tests)
   endforeach()
 endfunction()
 
-# tests/fuzz/<folder>/fuzz_x.c with its corpus in tests/fuzz/<folder>/x/ (or corpus/ if it is the only one): a libFuzzer program in the preset fuzz, and
+# tests/fuzz/<folder>/fuzz_x.c with its corpus in tests/fuzz/<folder>/x/ (or corpus/ if it is the only one): a libFuzzer program in the preset fuzz (target fuzzers), and
 # in all others a CTest test that replays the corpus.
 function(tern_fuzzers)
+  add_custom_target(fuzzers)
   file(GLOB fuzzers CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/fuzz/*/fuzz_*.c)
   foreach(file ${fuzzers})
     get_filename_component(dir ${file} DIRECTORY)
@@ -143,7 +144,9 @@ function(tern_fuzzers)
     string(REPLACE "fuzz_" "" short ${stem})
     if(TERN_FUZZ)
       add_executable(${stem} ${file})
+      set_target_properties(${stem} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fuzzers)
       target_link_options(${stem} PRIVATE -fsanitize=fuzzer)
+      add_dependencies(fuzzers ${stem})
       tern_link_tested(${stem} ${folder})
       continue()
     endif()

@@ -4,6 +4,7 @@
 #include "base/jsonscan.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -174,6 +175,17 @@ static void a_foreign_type_is_a_notification_of_that_kind(void **state)
         event_done(&e);
 }
 
+static void a_foreign_type_is_text_or_the_record_does_not_count(void **state)
+{
+        UNUSED(state);
+        const char *value = "{\"title\":\"t\",\"body\":\"b\"}";
+        assert_int_equal(fault_of("notifications", "com.\xfc", value), EVENT_INVALID);
+        assert_int_equal(fault_of("notifications", "com.\xc3\xbc", value), EVENT_OK);
+        struct event e;
+        struct event_error err;
+        assert_int_equal(event_parse(SLICE_LIT("notifications"), SLICE_LIT("a\0b"), SLICE_LIT("1"), SLICE_LIT("ada"), slice_str(value), &e, &err), -EINVAL);
+}
+
 static void normalize(const char *content_type, const char *type, const char *id, const char *value, struct event_envelope *env, struct buf *scratch)
 {
         struct event_error err;
@@ -238,6 +250,7 @@ int main(void)
                 cmocka_unit_test(faults_are_told_apart),
                 cmocka_unit_test(content_is_bounded_in_bytes),
                 cmocka_unit_test(a_foreign_type_is_a_notification_of_that_kind),
+                cmocka_unit_test(a_foreign_type_is_text_or_the_record_does_not_count),
                 cmocka_unit_test(structured_and_bare_records_become_binary_ones),
                 cmocka_unit_test(a_message_id_depends_on_all_three_parts),
                 cmocka_unit_test(keys_of_other_subjects_do_not_fit),
