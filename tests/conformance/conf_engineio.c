@@ -35,7 +35,7 @@ static void on_closed(void *app, struct engine_session *s, enum engine_close_rea
 int main(int argc, char **argv)
 {
         struct conf_host host;
-        conf_host_start(&host, argc, argv);
+        conf_host_start(&host, CONF_SHARDS, argc, argv);
         static const struct engine_ops ops = {
                 .opened = on_opened, .message = on_message, .closed = on_closed};
         struct engine_options o = {
@@ -44,7 +44,7 @@ int main(int argc, char **argv)
                 .ping_timeout_ms = 200,
                 .upgrade_timeout_ms = 10000,
                 .stall_ms = 30000,
-                .max_payload = 1000000,
+                .max_payload = host.max_payload,
                 .outbox_bytes_max = 16u << 20,
                 .catchup_bytes_max = 1u << 20,
                 .origins = host.origins,

@@ -13,24 +13,38 @@ void conf_must(const struct conf_host *h, int r, const char *what)
         exit(1);
 }
 
+/* Takes name and a number of 0 to max at argv[*i]. */
+static bool number(int argc, char **argv, int *i, const char *name, uint64_t max, uint32_t *ret)
+{
+        uint64_t n;
+        if (strcmp(argv[*i], name) != 0 || *i + 1 >= argc ||
+                !slice_to_u64(slice_str(argv[*i + 1]), max, &n))
+                return false;
+        *ret = (uint32_t)n;
+        ++*i;
+        return true;
+}
+
 static void read_arguments(struct conf_host *h, int argc, char **argv)
 {
         h->name = argv[0];
         h->origins = "*";
+        h->max_payload = 1000000;
         for (int i = 1; i < argc; i++) {
-                uint64_t port;
-                if (strcmp(argv[i], "--port") == 0 && i + 1 < argc &&
-                        slice_to_u64(slice_str(argv[i + 1]), 65535, &port)) {
-                        h->port = (uint32_t)port;
-                        i++;
+                if (number(argc, argv, &i, "--port", 65535, &h->port) ||
+                        number(argc, argv, &i, "--max-payload", 16u << 20, &h->max_payload))
                         continue;
-                }
-                if (strcmp(argv[i], "--origins") == 0 && i + 1 < argc) {
+                if (strcmp(argv[i], "--replay-first") == 0) {
+                        h->replay_first = true;
+                } else if (strcmp(argv[i], "--origins") == 0 && i + 1 < argc) {
                         h->origins = argv[++i];
-                        continue;
+                } else {
+                        fprintf(stderr,
+                                "usage: %s [--port N] [--origins LIST] [--max-payload N] "
+                                "[--replay-first]\n",
+                                h->name);
+                        exit(2);
                 }
-                fprintf(stderr, "usage: %s [--port N] [--origins LIST]\n", h->name);
-                exit(2);
         }
 }
 
@@ -57,14 +71,15 @@ void conf_host_rest(void *arg, int fd, const char *client_addr)
         intake_rest(h->intake, fd, client_addr);
 }
 
-void conf_host_start(struct conf_host *h, int argc, char **argv)
+void conf_host_start(struct conf_host *h, unsigned shard_count, int argc, char **argv)
 {
-        *h = (struct conf_host){0};
+        CHECK(shard_count > 0 && shard_count <= CONF_SHARDS_MAX);
+        *h = (struct conf_host){.shard_count = shard_count};
         lifecycle_init(&h->lifecycle);
         read_arguments(h, argc, argv);
         load_settings(h);
         h->metrics = metrics_new(METRICS_MESSAGING);
-        for (unsigned i = 0; i < CONF_SHARDS; i++)
+        for (unsigned i = 0; i < h->shard_count; i++)
                 conf_must(h, shard_new(i, &h->lifecycle, NULL, NULL, NULL, &h->shards[i]), "shard");
         struct http_options o = {.settings = &h->settings,
                 .metrics = h->metrics,
@@ -87,7 +102,7 @@ void conf_host_serve(struct conf_host *h)
                 .metrics = h->metrics,
         };
         uint32_t port;
-        conf_must(h, intake_new(&o, h->shards, CONF_SHARDS, &h->intake, &port), "port");
+        conf_must(h, intake_new(&o, h->shards, h->shard_count, &h->intake, &port), "port");
         conf_must(h, intake_open(h->intake), "listen");
         printf("ready http://127.0.0.1:%u\n", port);
         fflush(stdout);
@@ -99,7 +114,7 @@ void conf_host_serve(struct conf_host *h)
 
 void conf_host_stop_shards(struct conf_host *h)
 {
-        for (unsigned i = 0; i < CONF_SHARDS; i++)
+        for (unsigned i = 0; i < h->shard_count; i++)
                 h->shards[i] = shard_free(h->shards[i]);
 }
 

@@ -63,7 +63,7 @@ static void on_closed(void *app, struct sio_socket *s, enum sio_close_reason rea
 int main(int argc, char **argv)
 {
         struct conf_host host;
-        conf_host_start(&host, argc, argv);
+        conf_host_start(&host, CONF_SHARDS, argc, argv);
         static const struct sio_ops ops = {
                 .connect = on_connect, .event = on_event, .closed = on_closed};
         struct sio_options o = {
@@ -73,7 +73,7 @@ int main(int argc, char **argv)
                 .connect_timeout_ms = 1000,
                 .upgrade_timeout_ms = 10000,
                 .stall_ms = 30000,
-                .max_payload = 1000000,
+                .max_payload = host.max_payload,
                 .outbox_bytes_max = 16u << 20,
                 .catchup_bytes_max = 1u << 20,
                 .namespaces = "/,/custom",

@@ -141,7 +141,7 @@ static void ready(void *arg, struct http_request *rq)
 int main(int argc, char **argv)
 {
         struct echo_host eh = {0};
-        conf_host_start(&eh.host, argc, argv);
+        conf_host_start(&eh.host, CONF_SHARDS, argc, argv);
         struct ws_limits limits = {.message_bytes_max = MESSAGE_BYTES_MAX,
                 .fragments_max = FRAGMENTS_MAX,
                 .partial_bytes_max = 1u << 30};

@@ -17,6 +17,7 @@ static void arrival_free(struct arrival *a)
         free(a->hello);
         free(a->cors);
         free(a->body);
+        free(a->cookie);
         free(a);
 }
 
@@ -63,7 +64,10 @@ static void arrive_post(struct arrival *a)
                 return;
         }
         s->post_open = false;
-        if (engine_receive_payload(s, slice_of(a->body, a->body_n)))
+        a->es->post_cookie = slice_str(a->cookie);
+        bool good = engine_receive_payload(s, slice_of(a->body, a->body_n));
+        a->es->post_cookie = SLICE_NONE;
+        if (good)
                 polling_answer(a->es, &a->ho, 200, "text/html", a->cors, SLICE_LIT("ok"));
         else
                 polling_answer(a->es, &a->ho, 400, NULL, a->cors, SLICE_NONE);

@@ -46,6 +46,11 @@ static void packet(struct engine_session *s, struct slice text)
         }
 }
 
+struct slice engine_post_cookie(const struct engine_session *s)
+{
+        return s->es->post_cookie;
+}
+
 void engine_receive(struct engine_session *s, struct slice data, bool binary)
 {
         if (s->state != ENGINE_OPEN)

@@ -52,6 +52,7 @@ struct engine_shard {
         int64_t drain_until_ms;
         int64_t queued; /* unsent bytes of all sessions */
         bool stopped;
+        struct slice post_cookie; /* of the POST whose packets are being received */
         /* What other threads may see. */
         atomic_uint open;
         _Atomic int64_t queued_seen;
@@ -102,7 +103,7 @@ struct engine_session {
         bool wants_turn : 1;
         bool paused : 1;     /* not read from: too many answers wait */
         bool told : 1;       /* ops.closed was called */
-        bool set_cookie : 1; /* the first poll has not been answered */
+        bool first_poll : 1; /* has not been answered */
         _Alignas(16) char user[];
 };
 
@@ -220,6 +221,7 @@ struct arrival {
         char *cors;              /* owned header lines, or NULL */
         char *body;              /* owned; POST only */
         size_t body_n;
+        char *cookie; /* owned, or NULL; POST only, if options ask for it */
 };
 /* Takes a; if the shard has ended the socket is closed. */
 void arrival_post(struct arrival *a);

@@ -164,12 +164,33 @@ static void hand_over_poll(struct engine_server *srv, struct http_request *rq, c
         arrival_post(a);
 }
 
+/* Asked for handshakes only, as by the reference. */
+static bool allowed(struct engine_server *srv, struct http_request *rq, bool websocket)
+{
+        if (!srv->o.allow)
+                return true;
+        struct engine_handshake hs = {
+                .client_addr = http_client_addr(rq),
+                .origin = http_header(rq, "Origin"),
+                .authorization = http_header(rq, "Authorization"),
+                .cookie = http_header(rq, "Cookie"),
+                .user_agent = http_header(rq, "User-Agent"),
+                .traceparent = http_header(rq, "traceparent"),
+                .query = http_query(rq),
+                .time_ms = clock_wall_ms(),
+                .websocket = websocket,
+        };
+        return srv->o.allow(srv->o.allow_arg, &hs);
+}
+
 static void handshake(struct engine_server *srv, struct http_request *rq, const struct eio_query *q)
 {
         if (!slice_is(http_method(rq), "GET"))
                 refuse(srv, rq, EIO_BAD_METHOD);
         else if (q->transport == EIO_TRANSPORT_WEBSOCKET)
                 refuse(srv, rq, EIO_BAD_REQUEST);
+        else if (!allowed(srv, rq, false))
+                refuse(srv, rq, EIO_FORBIDDEN);
         else if (!q->version_4)
                 refuse(srv, rq, EIO_BAD_VERSION);
         else if (!refuse_if_draining(srv, rq))
@@ -204,6 +225,8 @@ static void post(
         memcpy(a->sid, sid, ENGINE_SID_BYTES);
         a->body = slice_dup(body);
         a->body_n = body.n;
+        if (srv->o.post_cookies)
+                a->cookie = slice_dup(http_header(rq, "Cookie"));
         a->cors = cors_text(rq);
         http_handover_take(rq, &a->ho);
         arrival_post(a);
@@ -289,6 +312,8 @@ bool engine_websocket_check(void *arg, struct http_request *rq)
                         arrival_ask(srv, sid, ASK_KNOWN) != ANSWER_UNKNOWN)
                         return true;
                 refuse_websocket(srv, rq, EIO_SESSION_UNKNOWN);
+        } else if (!allowed(srv, rq, true)) {
+                refuse_websocket(srv, rq, EIO_FORBIDDEN);
         } else if (!q.version_4) {
                 refuse_websocket(srv, rq, EIO_BAD_VERSION);
         } else {

@@ -55,6 +55,7 @@ int engine_server_new(const struct engine_options *o, const struct engine_ops *o
         srv->o = *o;
         srv->o.path = xstrdup(o->path);
         srv->o.origins = xstrdup(o->origins ? o->origins : "");
+        srv->o.first_headers = xstrdup(o->first_headers ? o->first_headers : "");
         srv->path_bare = xstrndup(o->path, path_n - 1);
         srv->ops = *ops;
         srv->metrics = metrics;
@@ -83,6 +84,7 @@ struct engine_server *engine_server_free(struct engine_server *srv)
         }
         free((char *)(uintptr_t)srv->o.path);
         free((char *)(uintptr_t)srv->o.origins);
+        free((char *)(uintptr_t)srv->o.first_headers);
         free(srv->path_bare);
         free(srv);
         return NULL;

@@ -69,6 +69,12 @@ struct engine_options {
         uint32_t outbox_bytes_max, catchup_bytes_max; /* unsent bytes of one session */
         const char *origins; /* may open WebSockets: see http_origin_allowed(); and the same one */
         bool cookie;         /* Set-Cookie: io=<sid> with the first poll */
+        const char *first_headers; /* whole lines for the first poll's answer; NULL = none */
+        /* Whether a handshake is let in; false is 403 "Forbidden". Runs on a worker and may wait
+         * there for a bounded time. NULL lets everybody in. */
+        bool (*allow)(void *arg, const struct engine_handshake *hs);
+        void *allow_arg;
+        bool post_cookies;        /* engine_post_cookie() is asked for */
         size_t session_user_size; /* application memory in each session, zeroed */
         /* Takes a socket that may carry another request. Any thread. */
         void (*rest)(void *arg, int fd, const char *client_addr);
@@ -98,6 +104,9 @@ bool engine_is_open(const struct engine_session *s);
  * time_ms and websocket are left. */
 void engine_handshake_get(const struct engine_session *s, struct engine_handshake *ret);
 void engine_handshake_trim(struct engine_session *s);
+
+/* In ops.message(): the Cookie header of the POST that the packet came in; empty on a WebSocket. */
+struct slice engine_post_cookie(const struct engine_session *s);
 
 /* Queues m (its own reference); nothing is written before engine_flush() or the end of the loop
  * turn after engine_send(). 0; -ENOBUFS at the bound, after ops.dropped(); -EAGAIN with catchup

@@ -137,7 +137,7 @@ struct engine_session *engine_session_new(
         s->es = es;
         s->hello = hello;
         s->ws = ws;
-        s->set_cookie = srv->o.cookie && !ws;
+        s->first_poll = !ws;
         s->later.run = end_of_turn;
         shard_timer_init(&s->timer, on_timer);
         void *twin = map_put(&es->by_sid, sid_key(s->sid), s);

@@ -196,6 +196,18 @@ static const struct conn_ops get_ops = {
         .closed = on_closed,
 };
 
+static void add_first_headers(struct engine_session *s, struct buf *out)
+{
+        const struct engine_options *o = &s->es->srv->o;
+        if (o->cookie) {
+                char sid[ENGINE_SID_TEXT];
+                engine_sid_text(s->sid, sid);
+                buf_printf(out, "Set-Cookie: io=%.*s; Path=/; HttpOnly; SameSite=Lax\r\n",
+                        ENGINE_SID_TEXT, sid);
+        }
+        buf_add_str(out, o->first_headers);
+}
+
 /* The parked GET is answered; while its client has not taken all of it, it is the session's
  * `writing`. */
 static void answer(struct engine_session *s, struct slice payload)
@@ -205,13 +217,9 @@ static void answer(struct engine_session *s, struct slice payload)
         s->writing = g;
         g->answering = true;
         add_head(&g->out, 200, "text/plain; charset=UTF-8", g->cors, g->keep_alive, payload.n);
-        if (s->set_cookie) {
-                char sid[ENGINE_SID_TEXT];
-                engine_sid_text(s->sid, sid);
-                buf_printf(&g->out, "Set-Cookie: io=%.*s; Path=/; HttpOnly; SameSite=Lax\r\n",
-                        ENGINE_SID_TEXT, sid);
-                s->set_cookie = false;
-        }
+        if (s->first_poll)
+                add_first_headers(s, &g->out);
+        s->first_poll = false;
         buf_add(&g->out, "\r\n", 2);
         buf_add_slice(&g->out, payload);
         count_answer(g->es, 200);

@@ -63,6 +63,13 @@ int sio_push(struct sio_socket *s, struct msg *m, bool catchup)
         return engine_push(sio_session(s->conn), m, catchup);
 }
 
+int sio_push_early(struct sio_socket *s, struct msg *m)
+{
+        if (s->state != SOCKET_NEW)
+                return 0;
+        return engine_push(sio_session(s->conn), m, false);
+}
+
 void sio_flush(struct sio_socket *s)
 {
         engine_flush(sio_session(s->conn));

@@ -16,6 +16,7 @@
 #include "base/slice.h"
 #include "fanout/msg.h"
 
+struct engine_handshake; /* realtime/engine_server.h */
 struct sio_server;
 struct sio_socket;  /* one namespace of one connection */
 struct shard;       /* net/shard.h */
@@ -83,6 +84,9 @@ struct sio_options {
         const char *namespaces;     /* "/,/admin" */
         const char *origins;        /* "*", "" or a list; CORS and WebSocket Origin check */
         bool cookie;
+        /* As in engine_server.h: whether a handshake is let in. May be NULL. */
+        bool (*allow)(void *arg, const struct engine_handshake *hs);
+        void *allow_arg;
         uint32_t max_attachments; /* 10 */
         size_t binary_bytes_max;  /* of one packet with its attachments; 0 = 4 times max_payload */
         size_t socket_user_size;  /* bytes of application memory in each sio_socket, zeroed */
@@ -131,6 +135,9 @@ int64_t sio_emit_ack(struct sio_socket *s, const char *event, struct slice args_
  * catchup set: -EAGAIN above catchup_bytes_max, nothing queued and ops.drained() will follow.
  * Nothing is written before sio_flush(). */
 MUST_CHECK int sio_push(struct sio_socket *s, struct msg *m, bool catchup);
+/* The same before sio_accept(): for applications that, like the reference, replay what a restored
+ * session missed before they answer its CONNECT. */
+MUST_CHECK int sio_push_early(struct sio_socket *s, struct msg *m);
 /* One gathered write for the connection. sio_ack, sio_emit and accept flush by themselves at the
  * end of the current read. */
 void sio_flush(struct sio_socket *s);
