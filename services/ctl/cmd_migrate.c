@@ -1,5 +1,6 @@
 #include "ctl/ctl.h"
 
+#include "base/clock.h"
 #include "store/migrate.h"
 
 #include <errno.h>
@@ -28,6 +29,35 @@ static void on_migration(void *arg, const struct migration *m, bool fresh)
         buf_add_char(&p->json, '}');
 }
 
+/* For programs that must not start before somebody else's migration is done. Every try has a connection of its own:
+ * a server that is being restarted takes the old one with it. */
+static int check(struct ctl *ctl, int64_t wait_ms, bool as_json)
+{
+        const struct timespec nap = {0, 300000000};
+        int64_t until = clock_mono_ms() + wait_ms;
+        char fault[256] = "";
+        int err;
+        for (;;) {
+                int64_t left = until - clock_mono_ms();
+                int code = ctl_db(ctl, left > 0 ? left : 0);
+                if (code)
+                        return code;
+                err = db_schema_check(ctl->db, fault);
+                if (err && !fault[0])
+                        snprintf(fault, sizeof(fault), "%s", db_error(ctl->db)->text);
+                ctl->db = db_free(ctl->db);
+                if (!err || clock_mono_ms() >= until)
+                        break;
+                nanosleep(&nap, NULL);
+        }
+        int version = migrations_embedded[migrations_embedded_count - 1].version;
+        if (as_json)
+                printf("{\"version\":%d,\"there\":%s}\n", version, err ? "false" : "true");
+        else if (!err)
+                printf("the schema is this build's, version %d\n", version);
+        return err ? ctl_fail("%s", fault) : EXIT_DONE;
+}
+
 int cmd_migrate(struct ctl *ctl, const struct args *a)
 {
         uint32_t wait_s = 0;
@@ -40,6 +70,8 @@ int cmd_migrate(struct ctl *ctl, const struct args *a)
                 ctl_fail("TERN_POSTGRES_DSN or TERN_POSTGRES_DSN_FILE has to name the database");
                 return EXIT_USAGE;
         }
+        if (args_flag(a, "check"))
+                return check(ctl, wait_s * INT64_C(1000), args_flag(a, "json"));
         int code = ctl_db(ctl, wait_s * INT64_C(1000));
         if (code)
                 return code;
