@@ -56,6 +56,8 @@ struct event {
         bool open; /* conversation: anyone may enter */
         /* tern.emit; args_json is "a,b" without brackets */
         char *event_name, *args_json, *except_json;
+        char *attachments_json; /* array of base64, at most EVENT_ATTACHMENTS_MAX; NULL: none */
+        char *nsp;              /* namespace; NULL: "/" */
         /* notification and broadcast; kind is "type" in the JSON */
         char *notification_id, *kind, *body, *data_json, *audience;
         /* session */
@@ -80,6 +82,15 @@ void event_key(const struct event *e, struct buf *out);
 bool event_key_fits(const struct event *e, struct slice key);
 /* The data of an event as compact JSON, for producing. Fields by type as in proto/schemas. Appends. */
 void event_encode(const struct event *e, struct buf *out);
+
+/* ---- binary arguments ---- */
+
+#define EVENT_ATTACHMENTS_MAX 10
+/* Decodes the event's attachments, which its args name by placeholders: ret[i] borrows from bytes. How many there are. */
+size_t event_attachments(
+        const struct event *e, struct buf *bytes, struct slice ret[EVENT_ATTACHMENTS_MAX]);
+/* Appends attachments as they stand in a record: ["<base64>",…]. */
+void event_attachments_json(const struct slice *attachments, size_t count, struct buf *out);
 
 /* ---- what clients see ---- */
 

@@ -16,10 +16,7 @@
 
 #define SEQ_MAX 9007199254740991LL /* the largest integer that JavaScript keeps exact */
 
-static int fault(struct event_error *err, enum event_fault f, const char *field, const char *fmt,
-        ...) PRINTF_LIKE(4, 5);
-
-static int fault(
+int event_refuse(
         struct event_error *err, enum event_fault f, const char *field, const char *fmt, ...)
 {
         err->fault = f;
@@ -59,10 +56,10 @@ static int parse_text(
                 break;
         }
         if (s.n > f->max)
-                return fault(err, EVENT_INVALID, f->name, "%s is %zu bytes, the limit is %u",
+                return event_refuse(err, EVENT_INVALID, f->name, "%s is %zu bytes, the limit is %u",
                         f->name, s.n, f->max);
         if (!fits)
-                return fault(err, EVENT_INVALID, f->name,
+                return event_refuse(err, EVENT_INVALID, f->name,
                         s.n ? "%s has a character that is not allowed" : "%s is empty", f->name);
         *to = arena_copy(arena, s);
         return 0;
@@ -76,7 +73,7 @@ static int parse_json_text(
         struct slice s = buf_slice(&text);
         int r = 0;
         if (s.n > f->max) {
-                r = fault(err, EVENT_INVALID, f->name, "%s is %zu bytes, the limit is %u", f->name,
+                r = event_refuse(err, EVENT_INVALID, f->name, "%s is %zu bytes, the limit is %u", f->name,
                         s.n, f->max);
         } else {
                 if (f->kind == ARGS)
@@ -151,7 +148,7 @@ static int parse_field(
                         break;
                 return parse_json_text(f, v, &e->arena, field_text(e, f), err);
         }
-        return fault(err, EVENT_INVALID, f->name, "%s is not %s", f->name, kind_text(f->kind));
+        return event_refuse(err, EVENT_INVALID, f->name, "%s is not %s", f->name, kind_text(f->kind));
 }
 
 /* The subject of a notification or a message may stand in the key alone. */
@@ -159,7 +156,7 @@ static int from_key(
         const struct field *f, struct slice key, struct event *e, struct event_error *err)
 {
         if (!key.n)
-                return fault(err, EVENT_INVALID, f->name,
+                return event_refuse(err, EVENT_INVALID, f->name,
                         "%s is missing, and the record has no key", f->name);
         return parse_text(f, key, &e->arena, field_text(e, f), err);
 }
@@ -174,7 +171,7 @@ static int from_header(
         const struct field *f, struct slice type, struct event *e, struct event_error *err)
 {
         if (!utf8_text(type))
-                return fault(err, EVENT_INVALID, "ce_type", "ce_type is no UTF-8 text");
+                return event_refuse(err, EVENT_INVALID, "ce_type", "ce_type is no UTF-8 text");
         return parse_text(f, type, &e->arena, field_text(e, f), err);
 }
 
@@ -201,7 +198,7 @@ static int parse_fields(struct slice root, struct slice type, struct slice key, 
                 else if (f->need == SUBJECT)
                         r = from_key(f, key, e, err);
                 else if (f->need == REQUIRED)
-                        r = fault(err, EVENT_INVALID, f->name, "%s is missing", f->name);
+                        r = event_refuse(err, EVENT_INVALID, f->name, "%s is missing", f->name);
                 if (r < 0)
                         return r;
         }
@@ -222,43 +219,33 @@ static enum event_type type_in_topic(struct slice topic, struct slice type)
         return t != EVENT_UNKNOWN && slice_is(topic, event_rows[t].topic) ? t : EVENT_UNKNOWN;
 }
 
-static bool name_is_reserved(const char *name)
-{
-        static const char *const reserved[] = {"connect", "connect_error", "disconnect",
-                "disconnecting", "newListener", "removeListener"};
-        for (size_t i = 0; i < ARRAY_LEN(reserved); i++)
-                if (strcmp(name, reserved[i]) == 0)
-                        return true;
-        return false;
-}
-
 int event_parse(struct slice topic, struct slice type, struct slice id, struct slice key,
         struct slice value, struct event *ret, struct event_error *err)
 {
         *err = (struct event_error){0};
         if (!value.p)
-                return fault(err, EVENT_TOMBSTONE, "", "the record has no value");
+                return event_refuse(err, EVENT_TOMBSTONE, "", "the record has no value");
         if (value.n > VALUE_MAX)
-                return fault(err, EVENT_TOO_LARGE, "", "the value is %zu bytes, the limit is %d",
+                return event_refuse(err, EVENT_TOO_LARGE, "", "the value is %zu bytes, the limit is %d",
                         value.n, (int)VALUE_MAX);
         struct event e = {.type = type_in_topic(topic, type)};
         if (e.type == EVENT_UNKNOWN)
-                return fault(err, EVENT_BAD_TYPE, "ce_type", "no event of %.*s is called %.*s",
+                return event_refuse(err, EVENT_BAD_TYPE, "ce_type", "no event of %.*s is called %.*s",
                         SLICE_ARG(topic), (int)(type.n < 64 ? type.n : 64), type.p ? type.p : "");
         if (id.n == 0 || id.n > ID_MAX || !utf8_text(id))
-                return fault(err, EVENT_INVALID, "ce_id",
+                return event_refuse(err, EVENT_INVALID, "ce_id",
                         "ce_id is %zu bytes, it has to be 1 to %d bytes of UTF-8", id.n,
                         (int)ID_MAX);
         if (!event_json_valid(value, DEPTH_MAX))
-                return fault(err, EVENT_BAD_JSON, "",
+                return event_refuse(err, EVENT_BAD_JSON, "",
                         "the value is not JSON in UTF-8 without \\u0000, at most %d deep",
                         (int)DEPTH_MAX);
 
         if (!json_is_object(json_first(value)))
-                return fault(err, EVENT_INVALID, "", "the data is not a JSON object");
+                return event_refuse(err, EVENT_INVALID, "", "the data is not a JSON object");
         int r = parse_fields(value, type, key, &e, err);
-        if (r == 0 && e.type == EVENT_EMIT && name_is_reserved(e.event_name))
-                r = fault(err, EVENT_INVALID, "event", "%s is a reserved event name", e.event_name);
+        if (r == 0)
+                r = event_packet_check(&e, value, err);
         if (r < 0) {
                 arena_free(e.arena);
                 return r;

@@ -58,4 +58,11 @@ static inline bool *field_flag(struct event *e, const struct field *f)
         return (bool *)(void *)((char *)e + f->at);
 }
 
+/* Notes why an event does not count; -EINVAL. (event_parse.c) */
+int event_refuse(struct event_error *err, enum event_fault f, const char *field, const char *fmt,
+        ...) PRINTF_LIKE(4, 5);
+/* What Socket.IO demands of an event's name, namespace, arguments and attachments. value: the whole data, valid JSON. 0 or
+ * -EINVAL. (event_packet.c) */
+int event_packet_check(const struct event *e, struct slice value, struct event_error *err);
+
 #endif

@@ -21,6 +21,9 @@ function rows(file, macro) {
 const limits = new Map(rows("limits.def", "LIMIT").map(([id, value, unit, text]) => [id, { value: Number(value), unit, text }]));
 const events = rows("events.def", "EVENT").map(([id, topic, name, text]) => ({ id, topic, name, text }));
 const fields = rows("fields.def", "FIELD").map(([event, name, member, kind, need, max]) => ({ event, name, member, kind, need, max }));
+// A retention is a number of milliseconds, or a product with the .def's own units.
+const units = { TOPIC_MINUTE: 60000, TOPIC_DAY: 86400000 };
+const product = (text) => text.split("*").reduce((all, factor) => all * (units[factor.trim()] ?? Number(factor)), 1);
 const topics = fs.existsSync(path.join(proto, "topics.def"))
   ? rows("topics.def", "TOPIC").map(([name, partitions, cleanup, retention, text]) => ({ name, partitions, cleanup, retention, text }))
   : [];
@@ -63,7 +66,7 @@ function asyncapi() {
       address: topic.name,
       description: topic.text,
       messages: Object.fromEntries(carried.map((event) => [event.name, { $ref: `#/components/messages/${event.name}` }])),
-      bindings: { kafka: { topic: topic.name, partitions: Number(topic.partitions) || 16, topicConfiguration: { "cleanup.policy": [topic.cleanup], "retention.ms": Number(topic.retention), "message.timestamp.type": "LogAppendTime" } } },
+      bindings: { kafka: { topic: topic.name, partitions: Number(topic.partitions) || 16, topicConfiguration: { "cleanup.policy": [topic.cleanup], "retention.ms": product(topic.retention), "message.timestamp.type": "LogAppendTime" } } },
     };
   }
   return {
@@ -96,7 +99,7 @@ function put(name, value) {
   const there = fs.existsSync(file) ? fs.readFileSync(file, "utf8") : "";
   if (there === text) return;
   stale++;
-  if (check) return console.error(`${name} differs from the tables: run scripts/generate-proto`);
+  if (check) return console.error(`${name} differs from the tables: run scripts/generate-proto.mjs`);
   fs.mkdirSync(path.dirname(file), { recursive: true });
   fs.writeFileSync(file, text);
 }

@@ -1,5 +1,6 @@
 // The rules that scripts/tidy checks. The table of who may include whom is read from services/README.md, so that what people
 // read is what is enforced.
+import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { Failure, report } from './failure.mjs';
@@ -140,9 +141,16 @@ function remarksOn(path) {
   return remarks;
 }
 
+/** What is generated from proto's tables has to be what they say now. */
+function checkGenerated(faults) {
+  const r = spawnSync(process.execPath, [join(root, 'scripts/generate-proto.mjs'), '--check'], { encoding: 'utf8' });
+  if (r.status !== 0) faults.push(...r.stderr.trim().split('\n').map((line) => `proto/${line}`));
+}
+
 try {
   const faults = [];
   const count = checkShelves(faults);
+  checkGenerated(faults);
   for (const path of ['services', 'proto', 'tests'].filter((folder) => existsSync(join(root, folder))).flatMap(sourcesOf)) {
     for (const remark of remarksOn(path)) console.log(`remark: ${remark}`);
   }

@@ -6,13 +6,10 @@
  */
 #include "messaging/call.h"
 
-#include "messaging/args.h"
-
 #include "base/clock.h"
 #include "wire/cursor.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 static const char *topic_name(const struct record *r)
 {
@@ -33,6 +30,7 @@ static void forget_current(struct gateway *gw)
         if (gw->current_ok)
                 event_done(&gw->current);
         gw->current_ok = false;
+        emit_reset(&gw->emit);
 }
 
 static void on_room_record(void *app, const struct record *r, bool own)
@@ -56,6 +54,8 @@ static void on_room_record(void *app, const struct record *r, bool own)
                                 (unsigned)metrics_label(M_records_skipped, "key"), 1);
                 return;
         }
+        if (gw->current.type == EVENT_EMIT)
+                emit_load(&gw->emit, &gw->current);
         if (!own && gw->current.conversation_id)
                 room_apply(gw, slice_str(gw->current.conversation_id), &gw->current, record_seq(r),
                         r->timestamp_ms);
@@ -63,9 +63,13 @@ static void on_room_record(void *app, const struct record *r, bool own)
 
 /* ---- frames ---- */
 
-static struct msg *frame_named(const char *name, struct slice args, struct slice cursor)
+static struct msg *emit_frame(const struct gateway *gw, struct slice cursor)
 {
-        return sio_frame(SLICE_LIT("/"), slice_str(name), args, cursor, NULL, 0);
+        const struct event *e = &gw->current;
+        const struct emit *m = &gw->emit;
+        return sio_frame(m->nsp, slice_str(e->event_name),
+                slice_str(e->args_json ? e->args_json : ""), cursor, m->attachments,
+                m->attachment_count);
 }
 
 static const char *client_event_name(const struct event *e)
@@ -99,11 +103,11 @@ static struct msg *on_frame(
         struct slice stamp = variant == VARIANT_CURSOR ? cursor : SLICE_NONE;
         struct msg *m;
         if (e->type == EVENT_EMIT) {
-                m = frame_named(name, slice_str(e->args_json ? e->args_json : ""), stamp);
+                m = emit_frame(gw, stamp);
         } else {
                 struct buf json = BUF_EMPTY;
                 event_client_json(e, record_seq(r), r->timestamp_ms, &json);
-                m = frame_named(name, buf_slice(&json), stamp);
+                m = sio_frame(SLICE_LIT("/"), slice_str(name), buf_slice(&json), stamp, NULL, 0);
                 buf_done(&json);
         }
         m->timestamp_ms = r->timestamp_ms;
@@ -124,20 +128,6 @@ static size_t on_cursor(void *app, const struct subscriber *sub, const uint32_t 
 
 /* ---- rights ---- */
 
-static bool is_excepted(struct session *s, const char *except_json)
-{
-        struct slice rest = slice_str(except_json), item;
-        while (arg_next(&rest, &item)) {
-                char *text = arg_text(item);
-                bool hit = text && (slice_is(session_user(s), text) ||
-                                           (s->log && strcmp(s->log->sid, text) == 0));
-                free(text);
-                if (hit)
-                        return true;
-        }
-        return false;
-}
-
 static enum fanout_verdict on_verdict(void *app, struct subscription *sn, const struct record *r)
 {
         struct gateway *gw = app;
@@ -145,7 +135,7 @@ static enum fanout_verdict on_verdict(void *app, struct subscription *sn, const 
                 return FANOUT_SKIP;
         const struct event *e = &gw->current;
         struct session *s = container_of(sn->sub, struct session, sub);
-        if (e->type == EVENT_EMIT && e->except_json && is_excepted(s, e->except_json))
+        if (e->type == EVENT_EMIT && !emit_is_for(&gw->emit, s))
                 return FANOUT_SKIP;
         bool self = (e->type == EVENT_MEMBER_ADDED || e->type == EVENT_MEMBER_REMOVED) &&
                     slice_is(session_user(s), e->user_id);

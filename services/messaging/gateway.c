@@ -77,6 +77,7 @@ struct gateway *gateway_free(struct gateway *gw)
         calls_expire(gw, INT64_MAX);
         if (gw->current_ok)
                 event_done(&gw->current);
+        emit_done(&gw->emit);
         map_done(&gw->users);
         map_done(&gw->pids);
         map_done(&gw->rooms);

@@ -8,6 +8,7 @@
 #define TERN_MESSAGING_GATEWAY_H
 
 #include "messaging/app.h"
+#include "messaging/emit.h"
 #include "messaging/topics.h"
 
 #include "base/list.h"
@@ -34,6 +35,7 @@ struct gateway {
         struct event current;
         bool current_ok;
         const struct record *current_of; /* only compared, never followed */
+        struct emit emit;                /* of the current one, if it is a tern.emit */
         struct shard_timer sweep;
         struct list *sweep_at; /* private to the sweep */
         int64_t refreshed_ms;

@@ -197,7 +197,8 @@ bool session_take_over(struct session *s, struct slice user, const uint8_t hash[
         if (!still_admitted(s, user))
                 return false;
         adopt(s, user);
-        s->log = session_log_new(s, hash, sid, gen, owner);
+        snprintf(s->sid, sizeof(s->sid), "%s", sid);
+        s->log = session_log_new(s, hash, gen, owner);
         s->log->written_ms = gateway_now(s->gw);
         s->sub.variant = VARIANT_CURSOR;
         s->state = SESSION_LIVE;
@@ -206,21 +207,21 @@ bool session_take_over(struct session *s, struct slice user, const uint8_t hash[
 
 void session_begin(struct session *s, struct slice user, bool recovery)
 {
-        char sid[SID_TEXT], pid[PID_TEXT] = "", owner[OWNER_TEXT];
+        char pid[PID_TEXT] = "", owner[OWNER_TEXT];
         if (!still_admitted(s, user))
                 return;
         adopt(s, user);
-        draw_text(sid, SID_TEXT - 1);
+        draw_text(s->sid, SID_TEXT - 1);
         if (recovery) {
                 uint8_t hash[PID_HASH_BYTES];
                 draw_text(pid, PID_TEXT - 1);
                 pid_hash(slice_str(pid), hash);
                 session_draw_owner(s->gw, owner);
-                s->log = session_log_new(s, hash, sid, 1, owner);
+                s->log = session_log_new(s, hash, 1, owner);
         }
         s->sub.variant = recovery ? VARIANT_CURSOR : VARIANT_PLAIN;
         s->state = SESSION_LIVE;
-        sio_accept(session_socket(s), slice_str(sid), slice_str(pid));
+        sio_accept(session_socket(s), slice_str(s->sid), slice_str(pid));
         subscriber_attach_now(s->gw->fanout, &s->sub);
         if (s->log)
                 session_log_write(s, NULL);

@@ -45,7 +45,6 @@ struct session_log {
         struct session *
                 session; /* borrowed; NULL once the socket is gone and a write is still under way */
         uint8_t pid_hash[PID_HASH_BYTES];
-        char sid[SID_TEXT];
         char owner[OWNER_TEXT]; /* instance and a nonce: who holds this gen */
         int64_t gen;
         int64_t written_ms; /* of the newest record sent; 0 = none yet */
@@ -74,6 +73,7 @@ struct session {
         uint32_t room_count;
         uint32_t tokens; /* rate: events left in this second */
         int64_t tokens_ms;
+        char sid[SID_TEXT];
         enum session_state state;
         bool admin; /* token has the scope admin */
 };
@@ -109,7 +109,7 @@ void session_send_cursor(struct session *s);
 
 /* ---- session_record.c ---- */
 struct session_log *session_log_new(struct session *s, const uint8_t hash[PID_HASH_BYTES],
-        const char *sid, int64_t gen, const char *owner);
+        int64_t gen, const char *owner);
 /* A name for a stay that no other stay has, on any gateway. */
 void session_draw_owner(const struct gateway *gw, char ret[OWNER_TEXT]);
 /* The socket is gone; closed: the client said goodbye, so nobody may restore it. */

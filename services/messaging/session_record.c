@@ -69,12 +69,11 @@ static void due(struct shard *sh, struct shard_timer *t);
 static void out_of_patience(struct shard *sh, struct shard_timer *t);
 
 struct session_log *session_log_new(struct session *s, const uint8_t hash[PID_HASH_BYTES],
-        const char *sid, int64_t gen, const char *owner)
+        int64_t gen, const char *owner)
 {
         struct session_log *l = xcalloc(1, sizeof(*l));
         l->session = s;
         memcpy(l->pid_hash, hash, PID_HASH_BYTES);
-        snprintf(l->sid, sizeof(l->sid), "%s", sid);
         snprintf(l->owner, sizeof(l->owner), "%s", owner);
         l->gen = gen;
         list_init(&l->waiting);
@@ -122,7 +121,7 @@ static void encode(const struct session *s, bool closed, struct buf *out)
                 encode_rooms(s, &rooms);
         struct event e = {
                 .type = EVENT_SESSION,
-                .sid = (char *)(uintptr_t)l->sid,
+                .sid = (char *)(uintptr_t)s->sid,
                 .sub = s->user->id,
                 .gateway = (char *)(uintptr_t)l->owner,
                 .rooms_json = (char *)(uintptr_t)buf_cstr(&rooms),

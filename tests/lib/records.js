@@ -1,5 +1,6 @@
 // Records in Kafka as other backends write and read them: kcat and kafkajs.
 import { spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { Kafka, logLevel } from 'kafkajs';
 import { atEnd } from './stack.js';
 
@@ -86,4 +87,9 @@ export function cloudEvent({ id, type, data, source = '/tests', ...more }) {
     headers: { ce_specversion: '1.0', ce_id: id, ce_type: type, ce_source: source, ce_time: new Date().toISOString(), 'content-type': 'application/json', ...more },
     value: JSON.stringify(data),
   };
+}
+
+/** A tern.emit record without its key: {headers, value}. */
+export function emitRecord(data, id = randomUUID()) {
+  return cloudEvent({ id, type: 'tern.emit', data });
 }

@@ -1,6 +1,7 @@
 #include "wire/socketio.h"
 
 #include "base/jsonscan.h"
+#include "base/placeholder.h"
 #include "base/utf8.h"
 
 static bool is_digit(struct slice s)
@@ -161,44 +162,11 @@ bool sio_event_split(struct slice payload, struct slice *ret_name, struct slice 
 
 /* ---- placeholders ---- */
 
-/* What is known of one open object or array. As in JavaScript the last of several members of one
- * name counts. */
-struct level {
-        bool object, marked, num_fits;
-};
+_Static_assert(SIO_DEPTH_MAX == PLACEHOLDER_DEPTH_MAX, "what may be decoded may be looked through");
 
-static void note_member(struct level *at, struct slice key, struct slice value, uint32_t count)
-{
-        int64_t k;
-        if (json_key_is(key, "_placeholder"))
-                at->marked = slice_is(value, "true");
-        else if (json_key_is(key, "num"))
-                at->num_fits = json_int(value, 0, (int64_t)count - 1, &k);
-}
-
-/* One pass whatever the nesting: an object's members are noted as they go by, and it is judged at
- * its end. */
 bool sio_placeholders_valid(struct slice payload, uint32_t count)
 {
-        struct level levels[SIO_DEPTH_MAX];
-        size_t depth = 0;
-        struct json_walk w = json_walk_of(payload);
-        struct json_step step;
-        while (json_walk_next(&w, &step)) {
-                struct level *in = depth ? &levels[depth - 1] : NULL;
-                if (in && in->object && step.kind != JSON_STEP_CLOSE)
-                        note_member(in, step.key, step.value, count);
-                if (step.kind == JSON_STEP_OPEN) {
-                        if (depth == SIO_DEPTH_MAX)
-                                return false;
-                        levels[depth++] = (struct level){.object = step.value.p[0] == '{'};
-                } else if (step.kind == JSON_STEP_CLOSE) {
-                        if (!in || (in->marked && !in->num_fits))
-                                return false;
-                        depth--;
-                }
-        }
-        return depth == 0;
+        return placeholders_valid(payload, count);
 }
 
 /* ---- encoding ---- */
