@@ -8,6 +8,8 @@ export const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
 export const cacheDir = process.env.TERN_CACHE_DIR || join(homedir(), '.cache/tern');
 export const preset = process.env.TERN_PRESET || 'release';
 export const binDir = process.env.TERN_BIN_DIR || join(root, 'build', preset, 'bin');
+/** Python programs of the tests' own environment. */
+export const pythonBinDir = join(root, 'build/python/bin');
 export const kafkaDir = join(cacheDir, 'kafka-4.1.0');
 
 /** A program that the build made. */
