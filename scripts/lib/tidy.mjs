@@ -23,6 +23,7 @@ const thirdParty = [
   ['libpq-fe.h', 'libpq'],
   ['libpq/', 'libpq'],
   ['json-c/', 'json-c'],
+  ['jq.h', 'libjq'],
 ];
 const systemFolders = ['sys/', 'arpa/', 'netinet/', 'net/', 'linux/'];
 const systemHeaders = new Set(

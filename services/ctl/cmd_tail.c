@@ -1,16 +1,12 @@
 #include "ctl/ctl.h"
 
-#include "base/clock.h"
-#include "base/hash.h"
-#include "base/jsonscan.h"
 #include "base/lifecycle.h"
 #include "bus/consumer.h"
+#include "ctl/record_json.h"
+#include "ctl/where.h"
 
-#include <errno.h>
-#include <inttypes.h>
 #include <stdlib.h>
 
-#define JSON_DEPTH_MAX 64
 #define BATCH 500
 
 struct tail {
@@ -24,75 +20,10 @@ struct tail {
         struct buf line;
 };
 
-/* ---- one record as JSON ---- */
-
-/* Text if it is valid UTF-8, else its bytes under another name. */
-static void add_bytes(struct buf *out, const char *name, const char *name_base64, struct slice v)
-{
-        struct buf quoted = BUF_EMPTY;
-        if (!v.p) {
-                buf_printf(out, ",\"%s\":null", name);
-                return;
-        }
-        buf_add_json_str(&quoted, v);
-        if (json_check(buf_slice(&quoted), 1, 0)) {
-                buf_printf(out, ",\"%s\":", name);
-                buf_add_slice(out, buf_slice(&quoted));
-        } else {
-                buf_printf(out, ",\"%s\":\"", name_base64);
-                size_t n = base64_encode(v.p, v.n, buf_reserve(out, base64_len(v.n)));
-                buf_commit(out, n);
-                buf_add_char(out, '"');
-        }
-        buf_done(&quoted);
-}
-
-static void add_headers(struct buf *out, const struct bus_record *r)
-{
-        buf_add_str(out, ",\"headers\":{");
-        for (size_t i = 0; i < r->header_count; i++) {
-                struct buf name = BUF_EMPTY, value = BUF_EMPTY;
-                buf_add_json_str(&name, r->headers[i].name);
-                buf_add_json_str(&value, r->headers[i].value);
-                if (json_check(buf_slice(&name), 1, 0) && json_check(buf_slice(&value), 1, 0)) {
-                        if (out->p[out->n - 1] != '{')
-                                buf_add_char(out, ',');
-                        buf_add_slice(out, buf_slice(&name));
-                        buf_add_char(out, ':');
-                        buf_add_slice(out, buf_slice(&value));
-                }
-                buf_done(&name);
-                buf_done(&value);
-        }
-        buf_add_char(out, '}');
-}
-
-static void add_value(struct buf *out, struct slice v)
-{
-        if (v.p && json_check(v, JSON_DEPTH_MAX, 0)) {
-                buf_add_str(out, ",\"value\":");
-                json_compact(json_first(v), out);
-        } else {
-                add_bytes(out, "value", "valueBase64", v);
-        }
-}
-
 static void print_record(struct tail *t, const struct bus_record *r)
 {
-        struct buf *out = &t->line;
-        char time[CLOCK_ISO_TEXT];
-        buf_add_str(out, "{\"topic\":");
-        buf_add_json_str(out, r->topic);
-        buf_printf(out, ",\"partition\":%d,\"offset\":%" PRId64, r->partition, r->offset);
-        if (r->timestamp_ms >= 0) {
-                clock_iso(r->timestamp_ms, time);
-                buf_printf(out, ",\"time\":\"%s\"", time);
-        }
-        add_bytes(out, "key", "keyBase64", r->key);
-        add_headers(out, r);
-        add_value(out, r->value);
-        buf_add_char(out, '}');
-        if (!print_line(out))
+        record_json(r, &t->line);
+        if (!print_line(&t->line))
                 t->broken = true;
 }
 
@@ -109,41 +40,19 @@ static bool is_wanted(const struct tail *t, const struct bus_record *r)
 
 /* ---- where to begin ---- */
 
-/* The offset of "--from" in one partition. 0 or -errno. */
-static int begin_at(struct ctl *ctl, const char *from, struct consumer_partition *p, int64_t now_ms)
-{
-        int64_t at = 0;
-        if (strcmp(from, "beginning") == 0 || strcmp(from, "end") == 0) {
-                p->offset = from[0] == 'b' ? CONSUMER_BEGINNING : CONSUMER_END;
-                return 0;
-        }
-        if (from[0] == '-' && parse_duration(from + 1, &at) == 0)
-                at = now_ms - at;
-        else if (clock_parse_iso(from, strlen(from), &at) != 0)
-                return -EINVAL;
-        return bus_offset_for_time(ctl->bus, p->topic, p->partition, at, CTL_KAFKA_MS, &p->offset);
-}
-
 static int add_topic(struct ctl *ctl, struct tail *t, const char *topic, const char *from)
 {
         uint32_t n = 0;
-        int64_t now = clock_wall_ms();
-        int err = bus_partitions(ctl->bus, topic, CTL_KAFKA_MS, &n);
-        if (err)
-                return ctl_fail("%s: %s", topic, kafka_error(err));
+        int code = ctl_partitions(ctl, topic, &n);
+        if (code)
+                return code;
         t->parts = xrealloc(t->parts, (t->count + n) * sizeof(*t->parts));
         for (uint32_t p = 0; p < n; p++) {
                 struct consumer_partition *part = &t->parts[t->count + p];
                 *part = (struct consumer_partition){topic, (int32_t)p, 0};
-                err = begin_at(ctl, from, part, now);
-                if (err == -EINVAL) {
-                        ctl_fail("--from is %s, it has to be beginning, end, a time "
-                                 "(2026-01-31T12:00:00Z) or an age (-10m)",
-                                from);
-                        return EXIT_USAGE;
-                }
-                if (err)
-                        return ctl_fail("%s: %s", topic, kafka_error(err));
+                code = where_begin(ctl, "--from", from, part);
+                if (code)
+                        return code;
         }
         t->count += n;
         return EXIT_DONE;

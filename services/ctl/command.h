@@ -38,7 +38,7 @@ const struct command *command_find(int argc, char **argv, int *ret_used);
 void command_help(const struct command *c, struct buf *out);
 void command_help_all(struct buf *out);
 
-#define ARGS_OPTIONS_MAX 12
+#define ARGS_OPTIONS_MAX 24
 struct args {
         const struct command *command;
         const char *values

@@ -4,8 +4,10 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <semaphore.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 int ctl_fail(const char *fmt, ...)
 {
@@ -36,6 +38,25 @@ int ctl_not_embedded(const char *what)
         return ctl_fail("%s is not supported by the embedded broker, which makes its topics and "
                         "their epochs itself when it starts",
                 what);
+}
+
+int ctl_confirm(bool yes, const char *fmt, ...)
+{
+        char question[512], answer[16] = "";
+        va_list ap;
+        if (yes)
+                return EXIT_DONE;
+        va_start(ap, fmt);
+        vsnprintf(question, sizeof(question), fmt, ap);
+        va_end(ap);
+        if (!isatty(STDIN_FILENO)) {
+                ctl_fail("%s Say --yes: there is no terminal to ask on", question);
+                return EXIT_USAGE;
+        }
+        fprintf(stderr, "%s [y/N] ", question);
+        if (fgets(answer, sizeof(answer), stdin) && (answer[0] == 'y' || answer[0] == 'Y'))
+                return EXIT_DONE;
+        return ctl_fail("nothing was done");
 }
 
 /* ---- connections ---- */
@@ -69,6 +90,51 @@ int ctl_bus(struct ctl *ctl, int64_t wait_ms, struct admin_cluster *ret_cluster)
         } while (err && err != -EACCES && clock_mono_ms() < until);
         bus_set_log(ctl->bus, NULL, NULL);
         return err ? ctl_fail("%s%s%s", kafka_error(err), said[0] ? ": " : "", said) : EXIT_DONE;
+}
+
+/* A question about one topic would make it on the embedded broker; the list of all does not. */
+static bool is_listed(struct ctl *ctl, const char *topic)
+{
+        struct admin_topic *topics = NULL;
+        size_t count = 0;
+        bool found = false;
+        if (admin_list(ctl->bus, CTL_KAFKA_MS, &topics, &count) != 0)
+                return false;
+        for (size_t i = 0; i < count; i++)
+                found = found || strcmp(topics[i].name, topic) == 0;
+        admin_list_free(topics, count);
+        return found;
+}
+
+int ctl_partitions(struct ctl *ctl, const char *topic, uint32_t *ret)
+{
+        int err = -ENOENT;
+        if (!bus_is_embedded(ctl->bus) || is_listed(ctl, topic))
+                err = bus_partitions(ctl->bus, topic, CTL_KAFKA_MS, ret);
+        return err ? ctl_fail("%s: %s", topic, kafka_error(err)) : EXIT_DONE;
+}
+
+struct sending {
+        struct bus_send send;
+        sem_t answered;
+};
+
+static void on_answer(struct bus_send *s)
+{
+        sem_post(&container_of(s, struct sending, send)->answered);
+}
+
+int ctl_send(struct ctl *ctl, const struct bus_record *r)
+{
+        struct sending one = {.send = {.done = on_answer}};
+        sem_init(&one.answered, 0, 0);
+        int err = bus_produce(ctl->bus, r, &one.send);
+        while (!err && sem_wait(&one.answered) != 0)
+                CHECK(errno == EINTR);
+        if (!err && one.send.outcome != BUS_OK)
+                err = one.send.outcome == BUS_UNKNOWN ? -ETIMEDOUT : -EIO;
+        sem_destroy(&one.answered);
+        return err;
 }
 
 bool ctl_has_postgres(const struct ctl *ctl)

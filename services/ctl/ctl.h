@@ -36,6 +36,12 @@ MUST_CHECK int ctl_db(struct ctl *ctl, int64_t wait_ms);
 void ctl_done(struct ctl *ctl);
 /* Why a call to Kafka failed. */
 const char *kafka_error(int err);
+/* Partitions of a topic that has to be there. An exit code, after having said why. */
+MUST_CHECK int ctl_partitions(struct ctl *ctl, const char *topic, uint32_t *ret);
+/* Writes one record and waits for Kafka's word. 0 or -errno. */
+MUST_CHECK int ctl_send(struct ctl *ctl, const struct bus_record *r);
+/* Asks on the terminal unless yes is true. EXIT_DONE: go on; else the exit code after having said why. */
+MUST_CHECK int ctl_confirm(bool yes, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Exit code of "this cannot be done there"; says so. */
 int ctl_not_embedded(const char *what);
 

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { Kafka, logLevel } from 'kafkajs';
 import { atEnd } from './stack.js';
+import { waitFor } from './wait.js';
 
 function kcat(args, input) {
   return new Promise((done, fail) => {
@@ -92,4 +93,36 @@ export function cloudEvent({ id, type, data, source = '/tests', ...more }) {
 /** A tern.emit record without its key: {headers, value}. */
 export function emitRecord(data, id = randomUUID()) {
   return cloudEvent({ id, type: 'tern.emit', data });
+}
+
+/** A connected kafkajs admin client; it ends with the file. */
+export async function kafkajsAdmin(stack) {
+  const admin = new Kafka({ clientId: 'operator', brokers: stack.bootstrap.split(','), logLevel: logLevel.NOTHING }).admin();
+  await admin.connect();
+  atEnd(() => admin.disconnect());
+  return admin;
+}
+
+/**
+ * `count` committed records of a topic, bytes and all, in the order of each partition:
+ * [{partition, offset, key, value, headers: [[name, value], ...]}] with Buffers or null.
+ */
+export async function readRecords(stack, topic, count, timeoutMs = 20000) {
+  const kafka = new Kafka({ clientId: 'reader', brokers: stack.bootstrap.split(','), logLevel: logLevel.NOTHING });
+  const consumer = kafka.consumer({ groupId: `reader-${randomUUID()}` });
+  const records = [];
+  await consumer.connect();
+  await consumer.subscribe({ topic, fromBeginning: true });
+  await consumer.run({
+    eachMessage: async ({ partition, message }) => {
+      const headers = Object.entries(message.headers ?? {}).flatMap(([name, value]) => [value].flat().map((v) => [name, v]));
+      records.push({ partition, offset: Number(message.offset), key: message.key, value: message.value, headers });
+    },
+  });
+  try {
+    await waitFor(() => `${count} records of ${topic}, there are ${records.length}`, () => records.length >= count, timeoutMs);
+  } finally {
+    await consumer.disconnect();
+  }
+  return records.sort((a, b) => a.partition - b.partition || a.offset - b.offset);
 }

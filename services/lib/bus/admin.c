@@ -311,3 +311,30 @@ int admin_settings(struct bus *b, const char *topic, struct admin_setting *setti
         rd_kafka_ConfigResource_destroy(resource);
         return err;
 }
+
+/* ---- groups ---- */
+
+int admin_group_delete(struct bus *b, const char *group, int timeout_ms)
+{
+        if (bus_is_embedded(b))
+                return -ENOTSUP;
+        rd_kafka_DeleteGroup_t *one = rd_kafka_DeleteGroup_new(group);
+        struct ask a;
+        ask_init(&a, b, RD_KAFKA_ADMIN_OP_DELETEGROUPS, timeout_ms);
+        rd_kafka_DeleteGroups(b->query, &one, 1, a.options, a.queue);
+        rd_kafka_resp_err_t kerr;
+        rd_kafka_event_t *ev = ask_wait(&a, &kerr);
+        int err = bus_errno(kerr);
+        if (!err) {
+                size_t n = 0;
+                const rd_kafka_group_result_t **res = rd_kafka_DeleteGroups_result_groups(
+                        rd_kafka_event_DeleteGroups_result(ev), &n);
+                const rd_kafka_error_t *e = n == 1 ? rd_kafka_group_result_error(res[0]) : NULL;
+                err = e ? bus_errno(rd_kafka_error_code(e)) : 0;
+        }
+        if (ev)
+                rd_kafka_event_destroy(ev);
+        ask_done(&a);
+        rd_kafka_DeleteGroup_destroy(one);
+        return err;
+}

@@ -60,4 +60,7 @@ struct admin_setting {
 MUST_CHECK int admin_settings(struct bus *b, const char *topic, struct admin_setting *settings,
         size_t count, int timeout_ms);
 
+/* Forgets a consumer group's offsets. 0, -ENOENT, or -errno. */
+MUST_CHECK int admin_group_delete(struct bus *b, const char *group, int timeout_ms);
+
 #endif

@@ -104,6 +104,11 @@ void bus_log(struct bus *b, int level, const char *facility, const char *text);
 /* -ENOENT, -ETIMEDOUT, -ENOTSUP, -EACCES, -EEXIST, -EINVAL or -EIO. */
 int bus_errno(rd_kafka_resp_err_t err);
 
+/* A record's headers for librdkafka, which takes them when it takes the record. */
+rd_kafka_headers_t *bus_headers_of(const struct bus_record *r);
+/* librdkafka's vectors have no const; what it copies it does not write to. */
+void *bus_unconst(const char *p);
+
 MUST_CHECK int producers_start(struct bus *b, char fault[256]);
 void producers_stop(struct bus *b, int flush_ms);
 

@@ -305,7 +305,7 @@ void bus_purge(struct bus *b)
 
 /* ---- produce ---- */
 
-static rd_kafka_headers_t *headers_of(const struct bus_record *r)
+rd_kafka_headers_t *bus_headers_of(const struct bus_record *r)
 {
         rd_kafka_headers_t *h = rd_kafka_headers_new(r->header_count);
         for (size_t i = 0; i < r->header_count; i++) {
@@ -316,7 +316,7 @@ static rd_kafka_headers_t *headers_of(const struct bus_record *r)
         return h;
 }
 
-static void *unconst(const char *p)
+void *bus_unconst(const char *p)
 {
         union {
                 const char *c;
@@ -329,13 +329,13 @@ static void *unconst(const char *p)
 static rd_kafka_resp_err_t produce(
         rd_kafka_t *rk, const char *topic, const struct bus_record *r, struct bus_send *send)
 {
-        rd_kafka_headers_t *headers = r->header_count ? headers_of(r) : NULL;
+        rd_kafka_headers_t *headers = r->header_count ? bus_headers_of(r) : NULL;
         rd_kafka_vu_t vu[7] = {
                 {.vtype = RD_KAFKA_VTYPE_TOPIC, .u.cstr = topic},
                 {.vtype = RD_KAFKA_VTYPE_PARTITION,
                         .u.i32 = r->partition < 0 ? RD_KAFKA_PARTITION_UA : r->partition},
-                {.vtype = RD_KAFKA_VTYPE_VALUE, .u.mem = {unconst(r->value.p), r->value.n}},
-                {.vtype = RD_KAFKA_VTYPE_KEY, .u.mem = {unconst(r->key.p), r->key.n}},
+                {.vtype = RD_KAFKA_VTYPE_VALUE, .u.mem = {bus_unconst(r->value.p), r->value.n}},
+                {.vtype = RD_KAFKA_VTYPE_KEY, .u.mem = {bus_unconst(r->key.p), r->key.n}},
                 {.vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY},
                 {.vtype = RD_KAFKA_VTYPE_OPAQUE, .u.ptr = send},
                 {.vtype = RD_KAFKA_VTYPE_HEADERS, .u.headers = headers},

@@ -63,8 +63,9 @@ static void plan_fill(struct plan *p, const struct topic_row *row, uint32_t repl
         }
 }
 
-int topics_create(struct bus *b, const struct topics_settings *s, int timeout_ms,
-        struct admin_result *results)
+/* Rows [first, first + count). */
+static int create_rows(struct bus *b, const struct topics_settings *s, size_t first, size_t count,
+        int timeout_ms, struct admin_result *results)
 {
         struct admin_cluster cluster;
         int err = admin_cluster(b, timeout_ms, &cluster);
@@ -74,18 +75,33 @@ int topics_create(struct bus *b, const struct topics_settings *s, int timeout_ms
         if (replication == 0)
                 replication =
                         cluster.brokers < REPLICATION_WANTED ? cluster.brokers : REPLICATION_WANTED;
-        struct plan *plans = xcalloc(topic_row_count, sizeof(*plans));
-        struct admin_topic_spec *specs = xcalloc(topic_row_count, sizeof(*specs));
-        for (size_t i = 0; i < topic_row_count; i++) {
-                plan_fill(&plans[i], &topic_rows[i], replication);
-                specs[i] = (struct admin_topic_spec){topic_rows[i].name,
-                        topic_row_partitions(&topic_rows[i], s), replication, plans[i].configs,
-                        plans[i].count};
+        struct plan *plans = xcalloc(count, sizeof(*plans));
+        struct admin_topic_spec *specs = xcalloc(count, sizeof(*specs));
+        for (size_t i = 0; i < count; i++) {
+                const struct topic_row *row = &topic_rows[first + i];
+                plan_fill(&plans[i], row, replication);
+                specs[i] = (struct admin_topic_spec){row->name, topic_row_partitions(row, s),
+                        replication, plans[i].configs, plans[i].count};
         }
-        err = admin_create(b, specs, topic_row_count, timeout_ms, results);
+        err = admin_create(b, specs, count, timeout_ms, results);
         free(specs);
         free(plans);
         return err;
+}
+
+int topics_create(struct bus *b, const struct topics_settings *s, int timeout_ms,
+        struct admin_result *results)
+{
+        return create_rows(b, s, 0, topic_row_count, timeout_ms, results);
+}
+
+int topics_create_one(struct bus *b, const struct topics_settings *s, const char *name,
+        int timeout_ms, struct admin_result *result)
+{
+        for (size_t i = 0; i < topic_row_count; i++)
+                if (strcmp(topic_rows[i].name, name) == 0)
+                        return create_rows(b, s, i, 1, timeout_ms, result);
+        return -EINVAL;
 }
 
 int topics_faults(struct bus *b, const struct topic_row *row, const struct admin_topic *found,

@@ -38,6 +38,10 @@ bool topic_row_has_epoch(const struct topic_row *row);
 MUST_CHECK int topics_create(struct bus *b, const struct topics_settings *s, int timeout_ms,
         struct admin_result *results);
 
+/* Creates one of them; 0 with the topic's own result, or -errno. */
+MUST_CHECK int topics_create_one(struct bus *b, const struct topics_settings *s, const char *name,
+        int timeout_ms, struct admin_result *result);
+
 /* Appends one line for each thing wrong with an existing topic; returns how many, or -errno if its settings cannot be asked for. */
 int topics_faults(struct bus *b, const struct topic_row *row, const struct admin_topic *found,
         const struct topics_settings *s, int timeout_ms, struct buf *out);
