@@ -51,16 +51,17 @@ static void read_once(struct conn *c)
                         want_turn(c);
                 return;
         }
+        size_t most = c->relayed ? CONN_RELAY_BYTES : SHARD_READ_BYTES;
         ssize_t n;
         do {
-                n = recv(c->watch.fd, c->sh->read_buf, SHARD_READ_BYTES, MSG_DONTWAIT);
+                n = recv(c->watch.fd, c->sh->read_buf, most, MSG_DONTWAIT);
         } while (n < 0 && errno == EINTR);
         if (n == 0) {
                 hang(c, 0);
         } else if (n > 0) {
                 /* A short read has emptied the kernel's buffer: more bytes are a new event. The
                  * end of the stream was one already. */
-                if (n == SHARD_READ_BYTES || c->hup)
+                if ((size_t)n == most || c->hup)
                         want_turn(c);
                 else
                         c->unread = false;
@@ -76,9 +77,20 @@ static void on_ready(struct shard *sh, struct watch *w, uint32_t events)
 {
         UNUSED(sh);
         struct conn *c = container_of(w, struct conn, watch);
-        if (c->state != CONN_OPEN || c->hung)
+        if (c->state != CONN_OPEN)
                 return;
-        if (events & EPOLLERR) {
+        if (c->hung) {
+                /* Only the peer's direction has ended. */
+                if (c->relayed && c->blocked && (events & EPOLLOUT)) {
+                        c->blocked = false;
+                        c->ops->writable(c);
+                }
+                return;
+        }
+        /* Who relays reads what the peer said before it reset; the error then comes from recv(). */
+        if (c->relayed && (events & EPOLLERR)) {
+                events |= EPOLLHUP;
+        } else if (events & EPOLLERR) {
                 int err = 0;
                 socklen_t len = sizeof(err);
                 (void)getsockopt(w->fd, SOL_SOCKET, SO_ERROR, &err, &len);
@@ -98,7 +110,7 @@ static void on_ready(struct shard *sh, struct watch *w, uint32_t events)
         if (c->reading && c->unread) {
                 list_remove(&c->link);
                 read_once(c);
-        } else if (c->hup) {
+        } else if (c->hup && !c->relayed) {
                 hang(c, 0);
         }
 }
@@ -116,7 +128,7 @@ void conn_read_more(struct shard *sh)
                         continue;
                 if (c->reading && (c->first || c->unread))
                         read_once(c);
-                else if (!c->reading && c->hup)
+                else if (!c->reading && c->hup && !c->relayed)
                         hang(c, 0);
         }
 }
@@ -167,10 +179,16 @@ void conn_read(struct conn *c, bool on)
         if (c->state != CONN_OPEN || c->hung)
                 return;
         c->reading = on;
-        if (on ? (c->first || c->unread) : c->hup)
+        if (on ? (c->first || c->unread) : (c->hup && !c->relayed))
                 want_turn(c);
         else
                 list_remove(&c->link);
+}
+
+void conn_end(struct conn *c)
+{
+        if (c->state == CONN_OPEN)
+                (void)shutdown(c->watch.fd, SHUT_WR);
 }
 
 ssize_t conn_writev(struct conn *c, const struct iovec *iov, int iov_n)

@@ -66,6 +66,7 @@ struct conn { /* all private; use the functions */
         bool hup : 1;     /* the peer ended its direction; hangup() is due or done */
         bool hung : 1;    /* hangup() was called */
         bool blocked : 1; /* waits for room */
+        bool relayed : 1; /* conn_relayed() */
         uint8_t addr_n;   /* 0 unknown, 4 or 16 */
         uint8_t addr[16]; /* of the client, binary */
 };
@@ -91,6 +92,16 @@ void conn_ack_within(struct conn *c, uint32_t ms);
 /* Off: bytes stay in the kernel (and press back on the peer); the peer's leaving is still
  * noticed. On: never calls back at once. */
 void conn_read(struct conn *c, bool on);
+/* For who passes bytes on to another socket: reads come in pieces of at most CONN_RELAY_BYTES, and
+ * hangup() comes after all bytes, also if reading was off when the peer ended or reset; writable()
+ * still comes after it. Right after conn_open(). */
+#define CONN_RELAY_BYTES 16384
+static inline void conn_relayed(struct conn *c)
+{
+        c->relayed = true;
+}
+/* Ends our direction after what was written; the peer's goes on. */
+void conn_end(struct conn *c);
 /* Writes what goes now, all iovecs gathered in one call: the bytes written, 0 to all. Fewer than
  * all: ops.writable() will be called, and until then further calls return 0 without trying.
  * Negative errno: broken, close it. Never calls back. */

@@ -68,7 +68,7 @@ static void on_listener(struct shard *sh, struct watch *w, uint32_t events)
                         (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
                         uint8_t addr[16];
                         uint8_t addr_n = addr_of_sockaddr(&ss, addr);
-                        resting_new(p, fd, addr, addr_n, false);
+                        resting_new(p, fd, addr, addr_n, RESTING_FRESH);
                 } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
                            errno == ENOMEM) {
                         out_of_descriptors(p);
@@ -140,7 +140,7 @@ struct comeback { /* a kept-alive socket on its way to a shard */
 static void run_comeback(struct mail *m)
 {
         struct comeback *cb = container_of(m, struct comeback, mail);
-        resting_new(cb->porch, cb->fd, cb->addr, cb->addr_n, true);
+        resting_new(cb->porch, cb->fd, cb->addr, cb->addr_n, RESTING_KEPT);
         free(cb);
 }
 
@@ -160,6 +160,20 @@ void intake_rest(struct intake *in, int fd, const char *client_addr)
                 close(fd);
                 free(cb);
         }
+}
+
+void intake_return(struct intake *in, struct shard *sh, int fd, const char *client_addr)
+{
+        CHECK(shard_is_current(sh));
+        uint8_t addr[16];
+        uint8_t addr_n = addr_parse(client_addr, addr);
+        for (unsigned i = 0; i < in->count; i++) {
+                if (in->porches[i].sh != sh)
+                        continue;
+                resting_new(&in->porches[i], fd, addr, addr_n, RESTING_RETURNED);
+                return;
+        }
+        CHECK(!"one of the intake's shards");
 }
 
 /* ---- life ---- */
@@ -212,7 +226,7 @@ static void init_porch(struct intake *in, struct porch *p, struct shard *sh)
 int intake_new(const struct intake_options *o, struct shard *const *shards, unsigned count,
         struct intake **ret, uint32_t *ret_port)
 {
-        CHECK(count > 0 && o->feed);
+        CHECK(count > 0 && o->feed && (!o->line || (o->line_max > 0 && o->line_max <= 4096)));
         int fd = -1;
         int r = bind_to(o->bind, o->port, &fd, ret_port);
         if (r < 0)

@@ -12,12 +12,17 @@
  * first). A whole head that finds no worker within head_ms is closed without an answer. Both caps
  * count resting sockets only: who has been handed over is somebody else's. Each end is counted in
  * tern_intake_expired_total.
+ *
+ * Two things may happen to a socket before feed(). On the port for other gateways a line comes
+ * before the head: line() judges it, it is taken out of the kernel, and the socket rests on as the
+ * one of the client whom it names. And claim() may take a socket whose head, still unread, is
+ * another gateway's business.
  */
 #ifndef TERN_NET_INTAKE_H
 #define TERN_NET_INTAKE_H
 
 #include "base/metrics.h"
-#include "net/shard.h"
+#include "net/conn.h"
 
 struct intake;
 struct intake_options {
@@ -28,6 +33,15 @@ struct intake_options {
         uint32_t per_address_max, connections_max;
         /* Takes fd and returns true, or false: try again in a moment. Never blocks. On a shard. */
         bool (*feed)(void *arg, int fd, const char *client_addr);
+        /* NULL: none. On a shard; head is the whole head, lent for the call, and unread. True: fd
+         * was taken. Never blocks. */
+        bool (*claim)(
+                void *arg, struct shard *sh, int fd, const char *client_addr, struct slice head);
+        /* NULL: no line comes first. line ends in a line feed, or is all of the first line_max bytes
+         * (or all there will ever be) without one. True with the client's numeric address (or "") in
+         * ret_addr; false: the socket is closed. */
+        bool (*line)(void *arg, struct shard *sh, struct slice line, char ret_addr[CONN_ADDR_TEXT]);
+        uint32_t line_max;
         void *arg;
         struct metrics *metrics;
 };
@@ -40,6 +54,9 @@ MUST_CHECK int intake_open(struct intake *in); /* listen and accept */
 void intake_shut(struct intake *in);
 /* A socket that may carry another request. Any thread; takes fd. */
 void intake_rest(struct intake *in, int fd, const char *client_addr);
+/* A claimed socket whose bytes are all still in the kernel comes back, to be fed without being
+ * offered to claim() again. On sh's thread; takes fd. */
+void intake_return(struct intake *in, struct shard *sh, int fd, const char *client_addr);
 /* After the shards have ended. */
 struct intake *intake_free(struct intake *in);
 

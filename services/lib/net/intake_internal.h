@@ -59,14 +59,22 @@ struct resting {
         uint32_t seen; /* bytes of the head that have been looked at */
         uint16_t bucket;
         uint8_t looks;
-        bool idle : 1;  /* stands in porch->idle */
-        bool whole : 1; /* the head is there, the poller does not watch any more */
+        bool idle : 1;     /* stands in porch->idle */
+        bool whole : 1;    /* the head is there, the poller does not watch any more */
+        bool lined : 1;    /* no line comes before the head, or it has been taken */
+        bool returned : 1; /* is not offered to claim() again */
         uint8_t addr_n;
         uint8_t addr[16];
 };
 
-/* Takes fd. idle: it has been kept alive. */
-void resting_new(struct porch *p, int fd, const uint8_t *addr, uint8_t addr_n, bool idle);
+enum resting_from {
+        RESTING_FRESH,
+        RESTING_KEPT,     /* has been kept alive: idle until its next head begins */
+        RESTING_RETURNED, /* intake_return() */
+};
+/* Takes fd. */
+void resting_new(
+        struct porch *p, int fd, const uint8_t *addr, uint8_t addr_n, enum resting_from from);
 void resting_init_porch(struct porch *p);
 /* Closes all that rests. */
 void resting_clear(struct porch *p);

@@ -23,6 +23,14 @@ static uint16_t bucket_of(const uint8_t *addr, uint8_t addr_n)
         return (uint16_t)hash_key(slice_of((const char *)addr, addr_n == 16 ? 8 : addr_n));
 }
 
+static void move_bucket(struct resting *r)
+{
+        struct intake *in = r->porch->in;
+        atomic_fetch_sub_explicit(&in->buckets[r->bucket], 1, memory_order_relaxed);
+        r->bucket = bucket_of(r->addr, r->addr_n);
+        atomic_fetch_add_explicit(&in->buckets[r->bucket], 1, memory_order_relaxed);
+}
+
 /* Out of all books; the memory goes at the end of the turn. The descriptor is the caller's. */
 static void forget(struct resting *r)
 {
@@ -64,9 +72,6 @@ static void ask_again(struct resting *r)
 static bool hand_over(struct resting *r)
 {
         struct intake *in = r->porch->in;
-        if (!r->whole)
-                shard_unwatch(r->porch->sh, r->grave.watch.fd);
-        r->whole = true;
         char text[CONN_ADDR_TEXT];
         addr_text(r->addr, r->addr_n, text);
         if (!in->o.feed(in->o.arg, r->grave.watch.fd, text)) {
@@ -107,6 +112,54 @@ static bool is_whole(const struct resting *r, const char *p, size_t n)
         return n > from && memmem(p + from, n - from, "\r\n\r\n", 4);
 }
 
+static bool claimed(struct resting *r, struct slice head)
+{
+        const struct intake_options *o = &r->porch->in->o;
+        if (!o->claim || r->returned)
+                return false;
+        char text[CONN_ADDR_TEXT];
+        addr_text(r->addr, r->addr_n, text);
+        return o->claim(o->arg, r->porch->sh, r->grave.watch.fd, text, head);
+}
+
+static void whole_head(struct resting *r, const char *p, size_t n)
+{
+        struct porch *porch = r->porch;
+        shard_unwatch(porch->sh, r->grave.watch.fd);
+        r->whole = true;
+        size_t blank = blank_lines(p, n);
+        struct list *first = list_first(&porch->again);
+        if (claimed(r, slice_of(p + blank, n - blank)))
+                forget(r);
+        else if (first && list_entry(first, struct resting, again)->whole && first != &r->again)
+                ask_again(r); /* not before those whose head has been whole for longer */
+        else
+                (void)hand_over(r);
+}
+
+/* The line in front of the head. False: more of it has to come, or the socket is gone. */
+static bool take_line(struct resting *r, const char *p, size_t n, bool ended)
+{
+        const struct intake_options *o = &r->porch->in->o;
+        size_t most = n < o->line_max ? n : o->line_max;
+        ptrdiff_t end = slice_find(slice_of(p, most), '\n');
+        if (end < 0 && most < o->line_max && !ended)
+                return false;
+        size_t line_n = end < 0 ? most : (size_t)end + 1;
+        char addr[CONN_ADDR_TEXT] = "";
+        int fd = r->grave.watch.fd;
+        if (!o->line(o->arg, r->porch->sh, slice_of(p, line_n), addr) ||
+                recv(fd, r->porch->sh->read_buf, line_n, MSG_DONTWAIT) != (ssize_t)line_n) {
+                drop(r);
+                return false;
+        }
+        r->lined = true;
+        r->looks = 0;
+        r->addr_n = addr_parse(addr, r->addr);
+        move_bucket(r);
+        return true;
+}
+
 /* Looks into the kernel's buffer. ended: the peer will send nothing more. */
 static void look(struct resting *r, bool ended)
 {
@@ -127,17 +180,11 @@ static void look(struct resting *r, bool ended)
         }
         begin_head(r);
         size_t n = (size_t)got;
-        if (is_whole(r, p->sh->read_buf, n)) {
-                /* Not before those whose head has been whole for longer. */
-                struct list *first = list_first(&p->again);
-                if (first && list_entry(first, struct resting, again)->whole &&
-                        first != &r->again) {
-                        shard_unwatch(p->sh, r->grave.watch.fd);
-                        r->whole = true;
-                        ask_again(r);
-                } else {
-                        (void)hand_over(r);
-                }
+        if (!r->lined) {
+                if (take_line(r, p->sh->read_buf, n, ended))
+                        look(r, ended); /* at what stood behind it */
+        } else if (is_whole(r, p->sh->read_buf, n)) {
+                whole_head(r, p->sh->read_buf, n);
         } else if (n >= max) {
                 intake_count(p->in, INTAKE_TOO_LARGE);
                 refuse(r, too_large, sizeof(too_large) - 1);
@@ -244,9 +291,11 @@ static bool admit(struct porch *p, uint16_t bucket)
         return true;
 }
 
-void resting_new(struct porch *p, int fd, const uint8_t *addr, uint8_t addr_n, bool idle)
+void resting_new(
+        struct porch *p, int fd, const uint8_t *addr, uint8_t addr_n, enum resting_from from)
 {
         struct intake *in = p->in;
+        bool idle = from == RESTING_KEPT;
         uint16_t bucket = bucket_of(addr, addr_n);
         if (p->shut || !admit(p, bucket)) {
                 close(fd);
@@ -258,6 +307,8 @@ void resting_new(struct porch *p, int fd, const uint8_t *addr, uint8_t addr_n, b
         list_init(&r->again);
         r->porch = p;
         r->idle = idle;
+        r->lined = !in->o.line || from != RESTING_FRESH;
+        r->returned = from == RESTING_RETURNED;
         r->bucket = bucket;
         r->addr_n = addr_n;
         memcpy(r->addr, addr, 16);

@@ -19,7 +19,8 @@ struct fixture {
         struct intake *in;
         struct metrics *metrics;
         uint32_t port;
-        atomic_int fed, refusals_left, tries;
+        atomic_int fed, refusals_left, tries, lines, claimed_fd;
+        struct shard *claimed_sh;
         int fds[FEEDS_MAX];
         char addrs[64];
         pthread_mutex_t lock;
@@ -447,6 +448,125 @@ static void thousands_of_half_heads_cost_no_cpu_and_delay_nobody(void **state)
         shut(f);
 }
 
+/* "hello <address>\n" is let in. */
+static bool judge_line(
+        void *arg, struct shard *sh, struct slice line, char ret_addr[CONN_ADDR_TEXT])
+{
+        struct fixture *f = arg;
+        UNUSED(sh);
+        atomic_fetch_add(&f->lines, 1);
+        return slice_starts(line, "hello ") && line.p[line.n - 1] == '\n' &&
+               slice_copy(slice_of(line.p + 6, line.n - 7), ret_addr, CONN_ADDR_TEXT);
+}
+
+static const struct intake_options behind_a_line = {.head_ms = 300,
+        .idle_ms = 5000,
+        .head_bytes_max = 16384,
+        .line = judge_line,
+        .line_max = 32};
+
+static void a_line_in_front_names_the_client_and_is_taken_out(void **state)
+{
+        UNUSED(state);
+        struct intake_options o = behind_a_line;
+        o.head_ms = 5000;
+        struct fixture *f = open_with(&o);
+        const char *all = "hello 192.0.2.9\nGET / HTTP/1.1\r\n\r\nbody";
+        char buf[128];
+        for (int dribble = 0; dribble < 2; dribble++) {
+                int c = tcp_connect(f->port);
+                for (const char *p = all; dribble && *p; p++) {
+                        assert_int_equal(send(c, p, 1, 0), 1);
+                        usleep(1000);
+                }
+                if (!dribble)
+                        send_text(c, all);
+                assert_true(wait_for_count(&f->fed, dribble + 1, 2000));
+                assert_string_equal(f->addrs, "192.0.2.9");
+                usleep(2000);
+                ssize_t n = recv(f->fds[dribble], buf, sizeof(buf), MSG_DONTWAIT);
+                assert_int_equal(n, 22);
+                assert_memory_equal(buf, "GET / HTTP/1.1\r\n\r\nbody", 22);
+                close(c);
+        }
+        assert_int_equal(f->lines, 2);
+        shut(f);
+}
+
+static void without_a_good_line_the_socket_is_closed(void **state)
+{
+        UNUSED(state);
+        struct fixture *f = open_with(&behind_a_line);
+        static const char *const bad[] = {"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+                "hello too long, and without any end in sight", "\n"};
+        for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+                int c = tcp_connect(f->port), ended;
+                char buf[64];
+                send_text(c, bad[i]);
+                assert_int_equal(read_for(c, buf, sizeof(buf), 1000, &ended), 0);
+                assert_int_not_equal(ended, 0);
+                close(c);
+        }
+        assert_int_equal(f->lines, 3);
+        /* Ended in the middle of it; and too slow, without an answer. */
+        for (int slow = 0; slow < 2; slow++) {
+                int c = tcp_connect(f->port), ended;
+                char buf[64];
+                send_text(c, "hello");
+                if (!slow)
+                        shutdown(c, SHUT_WR);
+                assert_int_equal(read_for(c, buf, sizeof(buf), 1000, &ended), 0);
+                assert_int_not_equal(ended, 0);
+                close(c);
+        }
+        assert_int_equal(expired(f, "head"), 1);
+        assert_int_equal(f->fed, 0);
+        shut(f);
+}
+
+static bool claim(void *arg, struct shard *sh, int fd, const char *client_addr, struct slice head)
+{
+        struct fixture *f = arg;
+        CHECK(shard_is_current(sh) && strcmp(client_addr, "127.0.0.1") == 0);
+        atomic_fetch_add(&f->lines, 1);
+        if (!slice_starts(head, "GET /there "))
+                return false;
+        f->claimed_sh = sh;
+        atomic_store(&f->claimed_fd, fd);
+        return true;
+}
+
+static void run_return(struct shard *sh, void *arg)
+{
+        struct fixture *f = arg;
+        intake_return(f->in, sh, f->claimed_fd, "192.0.2.9");
+}
+
+static void a_claimed_head_is_not_fed_until_it_comes_back(void **state)
+{
+        UNUSED(state);
+        struct intake_options o = usual;
+        o.claim = claim;
+        struct fixture *f = open_with(&o);
+        int c = tcp_connect(f->port), d = tcp_connect(f->port);
+        send_text(c, "GET /here HTTP/1.1\r\n\r\n");
+        assert_true(wait_for_count(&f->fed, 1, 1000));
+        send_text(d, "\r\nGET /there HTTP/1.1\r\n\r\n");
+        assert_true(wait_for_count(&f->lines, 2, 1000));
+        assert_true(wait_for_count(&f->claimed_fd, 1, 1000));
+        assert_true(wait_for_rest(f, 0));
+        on_shard(f->claimed_sh, run_return, f);
+        assert_true(wait_for_count(&f->fed, 2, 1000));
+        assert_int_equal(f->fds[1], f->claimed_fd);
+        assert_string_equal(f->addrs, "192.0.2.9");
+        assert_int_equal(f->lines, 2); /* not asked again */
+        char buf[64];
+        assert_int_equal(recv(f->fds[1], buf, sizeof(buf), MSG_DONTWAIT), 25);
+        close(c);
+        close(d);
+        shut(f);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -463,6 +583,9 @@ int main(void)
                 cmocka_unit_test(after_shut_nothing_is_fed),
                 cmocka_unit_test(a_port_in_use_is_said),
                 cmocka_unit_test(without_descriptors_accepting_pauses_and_goes_on),
+                cmocka_unit_test(a_line_in_front_names_the_client_and_is_taken_out),
+                cmocka_unit_test(without_a_good_line_the_socket_is_closed),
+                cmocka_unit_test(a_claimed_head_is_not_fed_until_it_comes_back),
                 cmocka_unit_test(thousands_of_half_heads_cost_no_cpu_and_delay_nobody),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
