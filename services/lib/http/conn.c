@@ -135,6 +135,8 @@ size_t conn_arrived(void *fed, int fd, char *buf, size_t cap)
         int status = head_parse(buf, &n, &hc->head, &why);
         if (status)
                 return refuse_with(hc, status, why);
+        if (hc->last)
+                hc->head.keep_alive = false;
         hc->body_done = !hc->head.chunked && hc->head.content_length <= 0;
         return n;
 }

@@ -58,6 +58,7 @@ struct http_conn {
         struct head head;
         int refused;     /* status for a head that was not accepted; 0 = none */
         const char *why; /* static */
+        bool last;       /* no other request follows, whatever the client asks for */
         bool silent;     /* the peer left before it asked anything: no answer */
         bool waits;      /* holds a waiting slot */
         bool lingers;    /* answered; only reads on so that the answer is not lost */

@@ -55,16 +55,27 @@ int http_server_start(struct http_server *srv)
                 &srv->unit);
 }
 
-bool http_server_feed(struct http_server *srv, int fd, const char *client_addr)
+static bool feed(struct http_server *srv, int fd, const char *client_addr, bool last)
 {
         if (!srv->unit || atomic_load_explicit(&srv->stopping, memory_order_relaxed))
                 return false;
         struct http_conn *hc = conn_new(srv, fd, client_addr);
+        hc->last = last;
         if (unit_feed(srv->unit, fd, hc))
                 return true;
         hc->fd = -1;
         conn_free(hc);
         return false;
+}
+
+bool http_server_feed(struct http_server *srv, int fd, const char *client_addr)
+{
+        return feed(srv, fd, client_addr, false);
+}
+
+bool http_server_feed_last(struct http_server *srv, int fd, const char *client_addr)
+{
+        return feed(srv, fd, client_addr, true);
 }
 
 struct http_server *http_server_free(struct http_server *srv)

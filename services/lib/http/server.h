@@ -54,6 +54,9 @@ MUST_CHECK int http_server_start(struct http_server *srv);
 /* A socket with a whole head. True: civetweb owns fd. False: queue full, still the caller's. Any
  * thread. Never blocks. */
 bool http_server_feed(struct http_server *srv, int fd, const char *client_addr);
+/* The same for a socket that carries no other request after this one: the answer says
+ * "Connection: close". */
+bool http_server_feed_last(struct http_server *srv, int fd, const char *client_addr);
 /* Stops workers; who waits for a client gives up within 0.1 s, handlers that run are waited for.
  * Nobody may feed any more: shut the intake first. NULL is fine; returns NULL. */
 struct http_server *http_server_free(struct http_server *srv);
