@@ -32,11 +32,22 @@ function authEnvironment(auth) {
   return { TERN_AUTH: 'on', TERN_AUTH_HS256_SECRET_FILE: auth.secretFile, TERN_AUTH_ISSUER: auth.issuer, TERN_AUTH_AUDIENCE: auth.audience };
 }
 
+/** Each gateway has an internal port, to which the others bring requests of its sessions. */
+function spliceEnvironment(port, { keyFile, min, max }) {
+  return {
+    TERN_SPLICE_KEY_FILE: keyFile,
+    TERN_SPLICE_BIND: '127.0.0.1',
+    TERN_SPLICE_PORT: String(port),
+    TERN_SPLICE_PORT_MIN: String(min),
+    TERN_SPLICE_PORT_MAX: String(max),
+  };
+}
+
 /**
  * The command of one service. port 0 for a writer, which has no clients; pages = {gateways, notifications}: the
- * addresses that the demo page offers.
+ * addresses that the demo page offers; splice = {keyFile, min, max}: the key and the range of the gateways' internal ports.
  */
-export function serviceCommand({ kind, index, port, opsPort, common, auth, pages, set, dir, log }) {
+export function serviceCommand({ kind, index, port, opsPort, splicePort, common, auth, pages, splice, set, dir, log }) {
   const env = { ...common, TERN_BIND: '127.0.0.1', TERN_OPS_BIND: '127.0.0.1' };
   if (kind !== 'writer') {
     Object.assign(env, authEnvironment(auth), { TERN_ORIGINS: '*' });
@@ -46,7 +57,10 @@ export function serviceCommand({ kind, index, port, opsPort, common, auth, pages
     env.TERN_INSTANCE = `writer-${index}`;
     delete env.TERN_BIND;
   }
-  if (kind === 'messaging') Object.assign(env, { TERN_PAGE_GATEWAYS: pages.gateways, TERN_PAGE_NOTIFICATIONS: pages.notifications });
+  if (kind === 'messaging') {
+    Object.assign(env, { TERN_PAGE_GATEWAYS: pages.gateways, TERN_PAGE_NOTIFICATIONS: pages.notifications });
+    Object.assign(env, spliceEnvironment(splicePort, splice));
+  }
   Object.assign(env, set, { TERN_OPS_PORT: String(opsPort) });
   if (kind !== 'writer') env.TERN_PORT = String(port);
   return { file: binary(programOf[kind]), args: [], env, cwd: dir, log };

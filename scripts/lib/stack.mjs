@@ -202,7 +202,7 @@ export class Stack {
     const nodes = options.kafka === 'apache' ? (options.kafkaNodes ?? 1) : 1;
     const counts = Object.fromEntries(kinds.map((kind) => [kind, options[kind]]));
     const services = kinds.flatMap((kind) => Array.from({ length: counts[kind] }, (_, index) => ({ kind, index, name: `${kind}/${index}` })));
-    const ports = await takePorts(1 + 2 * nodes + 2 * services.length, this.dir);
+    const ports = await takePorts(1 + 2 * nodes + 2 * services.length + counts.messaging, this.dir);
     this.facts({ ports, kafka: {}, postgres: {}, auth: {}, folders: [] });
     const next = () => ports.shift();
 
@@ -212,6 +212,9 @@ export class Stack {
     const secret = newSecret();
     const secretFile = join(this.state, 'hs256.secret');
     writeFileSync(secretFile, secret, { mode: 0o600 });
+    // Gateways of one stack splice for each other, so that no client needs to come back to the same one.
+    const spliceKeyFile = join(this.state, 'splice.key');
+    writeFileSync(spliceKeyFile, newSecret(), { mode: 0o600 });
     const auth = options.auth === false ? null : { secretFile, issuer: 'tern', audience: 'tern' };
     this.facts({
       kafka: { bootstrap },
@@ -237,21 +240,23 @@ export class Stack {
       const plan = prepareEmbedded({ dir: this.dir, port: brokers[0].port, env: common, log: this.log('kafka') });
       await this.startAll({ kafka: { command: plan.command, ready: { kind: 'embedded' } } });
     }
-    await this.startAll(this.serviceRecords(services, { ports: options.ports ?? {}, next, common, auth, set: options.set }));
+    await this.startAll(this.serviceRecords(services, { ports: options.ports ?? {}, next, common, auth, spliceKeyFile, set: options.set }));
   }
 
-  serviceRecords(services, { ports, next, common, auth, set }) {
+  serviceRecords(services, { ports, next, common, auth, spliceKeyFile, set }) {
     const places = services.map((s) => {
       const port = s.kind === 'writer' ? 0 : (ports[s.kind]?.[s.index] ?? next());
-      return { ...s, port, opsPort: next(), url: port ? `http://127.0.0.1:${port}` : undefined };
+      return { ...s, port, opsPort: next(), splicePort: s.kind === 'messaging' ? next() : 0, url: port ? `http://127.0.0.1:${port}` : undefined };
     });
     const urls = (kind) => places.filter((p) => p.kind === kind).map((p) => (ports[kind] ? `http://localhost:${p.port}` : p.url)).join(',');
+    const splicePorts = places.map((p) => p.splicePort).filter((port) => port > 0);
+    const splice = { keyFile: spliceKeyFile, min: Math.min(...splicePorts), max: Math.max(...splicePorts) };
     const pages = { gateways: urls('messaging'), notifications: urls('notification') };
     return Object.fromEntries(
       places.map((p) => [
         p.name,
         {
-          command: serviceCommand({ ...p, common, auth, pages, set, dir: this.dir, log: this.log(p.name) }),
+          command: serviceCommand({ ...p, common, auth, pages, splice, set, dir: this.dir, log: this.log(p.name) }),
           ready: { kind: 'service' },
           url: p.url,
           opsUrl: `http://127.0.0.1:${p.opsPort}`,

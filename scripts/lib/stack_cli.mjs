@@ -53,7 +53,7 @@ function count(name, text, max) {
   return Number(text);
 }
 
-const ours = ['TERN_PORT', 'TERN_OPS_PORT', 'TERN_DEVBROKER_PORT'];
+const ours = ['TERN_PORT', 'TERN_OPS_PORT', 'TERN_SPLICE_PORT', 'TERN_DEVBROKER_PORT'];
 
 function settings(pairs) {
   const set = {};

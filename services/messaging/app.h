@@ -15,6 +15,7 @@
 #include "bus/bus.h"
 #include "feed/feed.h"
 #include "http/server.h"
+#include "peer/key.h"
 #include "store/store.h"
 
 struct messaging_settings {
@@ -24,6 +25,7 @@ struct messaging_settings {
 
 struct gateway;
 struct sio_server;
+struct splice;
 struct intake;
 struct shard;
 struct page;
@@ -34,6 +36,7 @@ struct app {
         struct bus_settings bus_settings;
         struct feed_settings feed_settings;
         struct http_settings http_settings;
+        struct peer_settings peer_settings;
         struct store_settings store_settings;
         char instance[65];
         struct lifecycle lifecycle;
@@ -47,6 +50,7 @@ struct app {
         struct feed *feed;
         struct http_server *http;
         struct sio_server *sio;
+        struct splice *splice; /* realtime/splice.h; NULL without a key */
         struct intake *intake;
         struct page *page;
         unsigned shard_count;

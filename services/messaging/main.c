@@ -17,7 +17,7 @@ static const struct config_row messaging_rows[] = {
 #include "messaging/settings.def"
 };
 
-#define GROUPS 6
+#define GROUPS 7
 
 static void groups(struct app *app, struct config_group ret[GROUPS])
 {
@@ -33,6 +33,8 @@ static void groups(struct app *app, struct config_group ret[GROUPS])
                 "HTTP", http_settings_rows, http_settings_count, &app->http_settings};
         ret[5] = (struct config_group){
                 "Postgres", store_settings_rows, store_settings_count, &app->store_settings};
+        ret[6] = (struct config_group){"Splices between gateways", peer_settings_rows,
+                peer_settings_count, &app->peer_settings};
 }
 
 /* ---- settings ---- */
@@ -52,6 +54,12 @@ static void check_together(struct app *app, struct buf *faults)
                         "TERN_AUTH=off needs TERN_BIND and TERN_OPS_BIND on a loopback address, "
                         "they are %s and %s\n",
                         app->settings.bind, app->settings.ops_bind);
+        if (strcmp(app->auth_settings.auth, "off") == 0 && app->peer_settings.key[0] &&
+                !is_loopback(app->peer_settings.bind))
+                buf_printf(faults,
+                        "TERN_AUTH=off needs TERN_SPLICE_BIND on a loopback address, it is %s\n",
+                        app->peer_settings.bind);
+        peer_settings_check(&app->peer_settings, faults);
         if (app->http_settings.body_bytes_max < app->settings.max_payload)
                 app->http_settings.body_bytes_max = app->settings.max_payload; /* long polling */
         if (app->settings.catchup_bytes_max >= app->settings.outbox_bytes_max)

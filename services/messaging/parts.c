@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "http/ops.h"
 #include "net/intake.h"
+#include "realtime/splice.h"
 #include "store/migrate.h"
 
 #include <errno.h>
@@ -23,6 +24,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
+
+#define SOCKETIO_PATH "/socket.io/"
+#define HEAD_BYTES_MAX 16384
 
 /* ---- between threads ---- */
 
@@ -220,6 +224,26 @@ static bool feed_head(void *arg, int fd, const char *client_addr)
         return http_server_feed(app->http, fd, client_addr);
 }
 
+/* What came from another gateway carries this request only: see realtime/splice.h. */
+static bool feed_spliced(void *arg, int fd, const char *client_addr)
+{
+        struct app *app = arg;
+        return http_server_feed_last(app->http, fd, client_addr);
+}
+
+static bool claim_head(
+        void *arg, struct shard *sh, int fd, const char *client_addr, struct slice head)
+{
+        struct app *app = arg;
+        return splice_claim(app->splice, sh, fd, client_addr, head);
+}
+
+static void return_socket(void *arg, struct shard *sh, int fd, const char *client_addr)
+{
+        struct app *app = arg;
+        intake_return(app->intake, sh, fd, client_addr);
+}
+
 static void rest_socket(void *arg, int fd, const char *client_addr)
 {
         struct app *app = arg;
@@ -234,11 +258,31 @@ static const struct sio_ops socket_ops = {
         .dropped = session_dropped,
 };
 
+static bool make_splice(struct app *app)
+{
+        const struct messaging_settings *s = &app->settings;
+        if (!app->peer_settings.key[0])
+                return true;
+        struct splice_options o = {
+                .settings = &app->peer_settings,
+                .path = SOCKETIO_PATH,
+                .idle_ms_min = 2 * (s->ping_interval_ms + s->ping_timeout_ms),
+                .head_bytes_max = HEAD_BYTES_MAX,
+                .feed = feed_spliced,
+                .back = return_socket,
+                .arg = app,
+                .metrics = app->metrics,
+        };
+        char fault[256];
+        int r = splice_new(&o, app->shards, app->shard_count, &app->splice, fault);
+        return r == 0 || failed("splices", fault);
+}
+
 static bool make_servers(struct app *app, uint32_t *ret_port)
 {
         const struct messaging_settings *s = &app->settings;
         struct sio_options so = {
-                .path = "/socket.io/",
+                .path = SOCKETIO_PATH,
                 .ping_interval_ms = s->ping_interval_ms,
                 .ping_timeout_ms = s->ping_timeout_ms,
                 .connect_timeout_ms = s->connect_timeout_ms,
@@ -253,6 +297,7 @@ static bool make_servers(struct app *app, uint32_t *ret_port)
                 .socket_user_size = sizeof(struct session),
                 .rest = rest_socket,
                 .rest_arg = app,
+                .splice = app->splice,
         };
         int r = sio_server_new(&so, &socket_ops, app->shards, (void *const *)app->gateways,
                 app->shard_count, app->metrics, &app->sio);
@@ -276,10 +321,11 @@ static bool make_servers(struct app *app, uint32_t *ret_port)
                 .port = s->port,
                 .head_ms = s->head_ms,
                 .idle_ms = s->idle_ms,
-                .head_bytes_max = 16384,
+                .head_bytes_max = HEAD_BYTES_MAX,
                 .per_address_max = s->per_address_max,
                 .connections_max = s->connections_max,
                 .feed = feed_head,
+                .claim = app->splice ? claim_head : NULL,
                 .arg = app,
                 .metrics = app->metrics,
         };
@@ -315,15 +361,23 @@ static bool wait_until_ready(struct app *app)
         return true;
 }
 
+static unsigned splices_open(const struct app *app)
+{
+        return app->splice ? splice_count(app->splice) : 0;
+}
+
 /* A second signal ends the process at once. */
 static void drain(struct app *app)
 {
         atomic_store(&app->lifecycle.draining, true);
         unsigned open = sio_server_connections(app->sio);
-        log_info(app->log, "draining", F_INT("connections", open));
+        log_info(app->log, "draining", F_INT("connections", open),
+                F_INT("splices", splices_open(app)));
         sio_server_drain(app->sio, app->settings.drain_ms);
+        if (app->splice)
+                splice_drain(app->splice, app->settings.drain_ms);
         int64_t until = clock_mono_ms() + (int64_t)app->settings.drain_ms + 1000;
-        while (sio_server_connections(app->sio) > 0 && clock_mono_ms() < until)
+        while (sio_server_connections(app->sio) + splices_open(app) > 0 && clock_mono_ms() < until)
                 if (lifecycle_wait(&app->lifecycle, 50) > 0)
                         _exit(0);
 }
@@ -333,6 +387,10 @@ static void tear_down(struct app *app)
         atomic_store(&app->lifecycle.draining, true);
         if (app->intake)
                 intake_shut(app->intake);
+        if (app->splice) {
+                splice_shut(app->splice);
+                splice_stop(app->splice);
+        }
         app->http = http_server_free(app->http);
         if (app->sio)
                 sio_server_stop(app->sio);
@@ -348,6 +406,7 @@ static void tear_down(struct app *app)
                 app->shards[i] = shard_free(app->shards[i]);
         app->sio = sio_server_free(app->sio);
         app->intake = intake_free(app->intake);
+        app->splice = splice_free(app->splice);
         app->page = page_free(app->page);
         app->feed = feed_free(app->feed);
         app->auth = auth_free(app->auth);
@@ -366,7 +425,7 @@ int parts_run(struct app *app, const struct config_result *result)
                 .metrics = app->metrics,
                 .not_ready = not_ready,
                 .arg = app};
-        if (!make_clients(app, result, &code) || !make_shards(app, &st) ||
+        if (!make_clients(app, result, &code) || !make_shards(app, &st) || !make_splice(app) ||
                 !make_servers(app, &port))
                 goto out;
         int r = ops_server_new(&oo, &ops, &ops_port);
@@ -390,7 +449,9 @@ int parts_run(struct app *app, const struct config_result *result)
         code = 0;
         if (!wait_until_ready(app))
                 goto out;
-        r = intake_open(app->intake);
+        r = app->splice ? splice_listen(app->splice) : 0;
+        if (r == 0)
+                r = intake_open(app->intake);
         if (r < 0) {
                 failed("the port cannot be opened", strerror(-r));
                 code = 1;

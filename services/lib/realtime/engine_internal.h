@@ -16,6 +16,7 @@
 
 #include "realtime/engine_server.h"
 #include "realtime/engine_sid.h"
+#include "realtime/splice.h"
 
 #include "base/list.h"
 #include "base/map.h"
@@ -126,6 +127,8 @@ struct engine_session *engine_session_new(
         struct engine_shard *es, struct hello *hello /* taken */, struct ws_link *ws);
 struct engine_session *engine_session_find(
         struct engine_shard *es, const uint8_t sid[ENGINE_SID_BYTES]);
+/* The sid as its client has it; its length. */
+size_t engine_session_sid(const struct engine_session *s, char ret[ENGINE_SID_TEXT_MAX]);
 enum engine_farewell {
         FAREWELL_CLOSE, /* 1 to a parked GET, a close frame to a WebSocket */
         FAREWELL_NOOP,  /* 6 to a parked GET: the client has said 1 itself */

@@ -59,7 +59,10 @@ int engine_server_new(const struct engine_options *o, const struct engine_ops *o
         srv->path_bare = xstrndup(o->path, path_n - 1);
         srv->ops = *ops;
         srv->metrics = metrics;
-        random_bytes(&srv->instance, sizeof(srv->instance));
+        if (o->splice)
+                srv->instance = splice_instance(o->splice);
+        else
+                random_bytes(&srv->instance, sizeof(srv->instance));
         srv->shard_count = shard_count;
         for (unsigned i = 0; i < shard_count; i++)
                 init_shard(srv, i, shards[i], apps[i]);

@@ -23,7 +23,8 @@ struct engine_server;
 struct engine_session;
 struct http_server; /* http/server.h */
 struct metrics;
-struct shard; /* net/shard.h */
+struct shard;  /* net/shard.h */
+struct splice; /* realtime/splice.h */
 
 /* The same values as enum sio_close_reason. */
 enum engine_close_reason {
@@ -79,6 +80,8 @@ struct engine_options {
         /* Takes a socket that may carry another request. Any thread. */
         void (*rest)(void *arg, int fd, const char *client_addr);
         void *rest_arg;
+        /* Borrowed; NULL: requests that belong to another gateway are not spliced. */
+        const struct splice *splice;
 };
 
 /* apps[i] is handed to the callbacks of shard i. Texts of o are copied. */

@@ -113,15 +113,22 @@ static void end_of_turn(struct shard *sh, struct shard_later *l)
         reap(container_of(l, struct engine_session, later));
 }
 
+size_t engine_session_sid(const struct engine_session *s, char ret[ENGINE_SID_TEXT_MAX])
+{
+        const struct splice *sp = s->es->srv->o.splice;
+        return engine_sid_text(
+                s->sid, sp ? splice_keys(sp) : NULL, sp ? splice_place(sp) : NULL, ret);
+}
+
 static void queue_handshake(struct engine_session *s)
 {
         const struct engine_options *o = &s->es->srv->o;
-        char sid[ENGINE_SID_TEXT];
-        engine_sid_text(s->sid, sid);
+        char sid[ENGINE_SID_TEXT_MAX];
+        size_t sid_n = engine_session_sid(s, sid);
         struct buf text = BUF_EMPTY;
         buf_add_char(&text, '0');
-        eio_handshake(&text, slice_of(sid, sizeof(sid)), !s->ws, o->ping_interval_ms,
-                o->ping_timeout_ms, o->max_payload);
+        eio_handshake(&text, slice_of(sid, sid_n), !s->ws, o->ping_interval_ms, o->ping_timeout_ms,
+                o->max_payload);
         struct msg *m = frame_packet(buf_slice(&text), NULL, 0);
         buf_done(&text);
         engine_queue(s, m);

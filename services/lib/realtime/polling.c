@@ -200,10 +200,10 @@ static void add_first_headers(struct engine_session *s, struct buf *out)
 {
         const struct engine_options *o = &s->es->srv->o;
         if (o->cookie) {
-                char sid[ENGINE_SID_TEXT];
-                engine_sid_text(s->sid, sid);
+                char sid[ENGINE_SID_TEXT_MAX];
+                size_t sid_n = engine_session_sid(s, sid);
                 buf_printf(out, "Set-Cookie: io=%.*s; Path=/; HttpOnly; SameSite=Lax\r\n",
-                        ENGINE_SID_TEXT, sid);
+                        (int)sid_n, sid);
         }
         buf_add_str(out, o->first_headers);
 }

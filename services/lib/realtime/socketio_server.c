@@ -117,6 +117,7 @@ static int make_engine(struct sio_server *srv, const struct sio_options *o,
                 .session_user_size = sizeof(struct sio_conn),
                 .rest = o->rest,
                 .rest_arg = o->rest_arg,
+                .splice = o->splice,
         };
         void **apps = xcalloc(srv->shard_count, sizeof(*apps));
         for (unsigned i = 0; i < srv->shard_count; i++)

@@ -21,6 +21,7 @@ struct sio_server;
 struct sio_socket;  /* one namespace of one connection */
 struct shard;       /* net/shard.h */
 struct http_server; /* http/server.h */
+struct splice;      /* realtime/splice.h */
 struct metrics;
 
 /* The same values as enum engine_close_reason. */
@@ -94,6 +95,7 @@ struct sio_options {
          * thread. */
         void (*rest)(void *arg, int fd, const char *client_addr);
         void *rest_arg;
+        const struct splice *splice; /* borrowed; NULL = none */
 };
 
 /* apps[i] is handed to the callbacks of shard i. */
