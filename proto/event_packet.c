@@ -86,8 +86,8 @@ int event_packet_check(const struct event *e, struct slice value, struct event_e
 {
         uint32_t count = 0;
         if (e->event_name && name_is_reserved(e->event_name))
-                return event_refuse(err, EVENT_INVALID, "event", "%s is a reserved event name",
-                        e->event_name);
+                return event_refuse(
+                        err, EVENT_INVALID, "event", "%s is a reserved event name", e->event_name);
         if (e->nsp && !nsp_valid(e->nsp))
                 return event_refuse(
                         err, EVENT_INVALID, "nsp", "nsp is no namespace, which begins with /");

@@ -73,8 +73,8 @@ static int parse_json_text(
         struct slice s = buf_slice(&text);
         int r = 0;
         if (s.n > f->max) {
-                r = event_refuse(err, EVENT_INVALID, f->name, "%s is %zu bytes, the limit is %u", f->name,
-                        s.n, f->max);
+                r = event_refuse(err, EVENT_INVALID, f->name, "%s is %zu bytes, the limit is %u",
+                        f->name, s.n, f->max);
         } else {
                 if (f->kind == ARGS)
                         s = slice_of(s.p + 1, s.n - 2);
@@ -148,7 +148,8 @@ static int parse_field(
                         break;
                 return parse_json_text(f, v, &e->arena, field_text(e, f), err);
         }
-        return event_refuse(err, EVENT_INVALID, f->name, "%s is not %s", f->name, kind_text(f->kind));
+        return event_refuse(
+                err, EVENT_INVALID, f->name, "%s is not %s", f->name, kind_text(f->kind));
 }
 
 /* The subject of a notification or a message may stand in the key alone. */
@@ -226,12 +227,13 @@ int event_parse(struct slice topic, struct slice type, struct slice id, struct s
         if (!value.p)
                 return event_refuse(err, EVENT_TOMBSTONE, "", "the record has no value");
         if (value.n > VALUE_MAX)
-                return event_refuse(err, EVENT_TOO_LARGE, "", "the value is %zu bytes, the limit is %d",
-                        value.n, (int)VALUE_MAX);
+                return event_refuse(err, EVENT_TOO_LARGE, "",
+                        "the value is %zu bytes, the limit is %d", value.n, (int)VALUE_MAX);
         struct event e = {.type = type_in_topic(topic, type)};
         if (e.type == EVENT_UNKNOWN)
-                return event_refuse(err, EVENT_BAD_TYPE, "ce_type", "no event of %.*s is called %.*s",
-                        SLICE_ARG(topic), (int)(type.n < 64 ? type.n : 64), type.p ? type.p : "");
+                return event_refuse(err, EVENT_BAD_TYPE, "ce_type",
+                        "no event of %.*s is called %.*s", SLICE_ARG(topic),
+                        (int)(type.n < 64 ? type.n : 64), type.p ? type.p : "");
         if (id.n == 0 || id.n > ID_MAX || !utf8_text(id))
                 return event_refuse(err, EVENT_INVALID, "ce_id",
                         "ce_id is %zu bytes, it has to be 1 to %d bytes of UTF-8", id.n,

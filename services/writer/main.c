@@ -2,11 +2,12 @@
  * tern-writer: Kafka to Postgres, exactly once.
  *
  * Start: settings, the ops port, then it waits for Postgres, a schema of this build and the topics; then the intake, the
- * committer and the janitor run. Stop: SIGTERM writes what was read and leaves; a second one ends at once.
+ * committer, the janitor and the relay run. Stop: SIGTERM writes what was read and leaves; a second one ends at once.
  */
 #include "writer/batch.h"
 #include "writer/intake.h"
 #include "writer/janitor.h"
+#include "writer/relay.h"
 
 #include "base/clock.h"
 #include "base/config.h"
@@ -50,6 +51,7 @@ struct app {
         struct bus *bus;
         _Atomic(struct intake *) intake; /* owned; the ops thread looks at it */
         struct janitor *janitor;
+        struct relay *relay;
         const char *dsn; /* borrowed from the settings */
         atomic_bool died;
         _Atomic int64_t bus_logged_ms;
@@ -108,10 +110,10 @@ static int arguments(int argc, char **argv, struct app *app, const struct config
         if (argc > 1 && strcmp(argv[1], "--version") == 0) {
                 buf_add_str(&out, "tern-writer " TERN_VERSION "\n");
         } else if (argc > 1 && strcmp(argv[1], "--help") == 0) {
-                buf_add_str(
-                        &out, "tern-writer: writes the log to Postgres, exactly once.\n\nusage: "
-                              "tern-writer [--help|--version|--print-settings]\n\nSettings come "
-                              "from the environment:\n\n");
+                buf_add_str(&out,
+                        "tern-writer: writes the log to Postgres, exactly once.\n\nusage: "
+                        "tern-writer [--help|--version|--print-settings]\n\nSettings come "
+                        "from the environment:\n\n");
                 config_help(all, GROUPS, &out);
         } else if (argc > 1 && strcmp(argv[1], "--print-settings") != 0) {
                 fprintf(stderr, "tern-writer: unknown argument %s (try --help)\n", argv[1]);
@@ -263,6 +265,20 @@ static void warm(struct bus *bus)
         }
 }
 
+static int start_relay(struct app *app)
+{
+        const struct relay_options o = {
+                .dsn = app->dsn,
+                .poll_ms = app->settings.relay_poll_ms,
+                .silent_ms = app->settings.relay_silent_ms,
+                .batch_max = app->settings.relay_batch_max,
+                .bus = app->bus,
+                .metrics = app->metrics,
+                .log = app->log,
+        };
+        return relay_new(&o, &app->relay);
+}
+
 static int start(struct app *app)
 {
         const struct writer_settings *s = &app->settings;
@@ -291,6 +307,8 @@ static int start(struct app *app)
         if (code < 0 && janitor_new(app->dsn, app->store_settings.timeout_ms, s->resume_window_days,
                                 app->log, &app->janitor) < 0)
                 code = failed("the janitor", "no thread");
+        if (code < 0 && s->relay && start_relay(app) < 0)
+                code = failed("the relay", "no thread");
         return code < 0 ? start_intake(app) : code;
 }
 
@@ -313,6 +331,7 @@ static void stop(struct app *app)
         struct intake *in = atomic_load(&app->intake);
         intake_stop(in);
         janitor_free(app->janitor);
+        relay_free(app->relay);
         /* Who looks at the intake goes before it. */
         ops_server_free(app->ops);
         intake_free(in);

@@ -1,0 +1,2 @@
+-- Nothing is under way any more.
+DELETE FROM relay_intent
