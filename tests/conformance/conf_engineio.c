@@ -48,6 +48,7 @@ int main(int argc, char **argv)
                 .outbox_bytes_max = 16u << 20,
                 .catchup_bytes_max = 1u << 20,
                 .origins = host.origins,
+                .cookie = host.cookie,
                 .rest = conf_host_rest,
                 .rest_arg = &host,
         };

@@ -36,12 +36,14 @@ static void read_arguments(struct conf_host *h, int argc, char **argv)
                         continue;
                 if (strcmp(argv[i], "--replay-first") == 0) {
                         h->replay_first = true;
+                } else if (strcmp(argv[i], "--cookie") == 0) {
+                        h->cookie = true;
                 } else if (strcmp(argv[i], "--origins") == 0 && i + 1 < argc) {
                         h->origins = argv[++i];
                 } else {
                         fprintf(stderr,
                                 "usage: %s [--port N] [--origins LIST] [--max-payload N] "
-                                "[--replay-first]\n",
+                                "[--cookie] [--replay-first]\n",
                                 h->name);
                         exit(2);
                 }

@@ -2,7 +2,7 @@
  * conf_host - what the conformance programs share: a loopback listener, shards and civetweb's
  * workers, from main to SIGTERM.
  *
- *     conf-x [--port N] [--origins LIST] [--max-payload N]
+ *     conf-x [--port N] [--origins LIST] [--max-payload N] [--cookie]
  *
  * prints one line with its address when it is ready.
  */
@@ -29,6 +29,7 @@ struct conf_host {
         const char *name, *origins; /* borrowed from argv; origins "*" unless told otherwise */
         uint32_t port;
         uint32_t max_payload; /* bytes; 1000000 unless told otherwise */
+        bool cookie;          /* --cookie: the session's id as a cookie */
         bool replay_first;    /* --replay-first, which means something to conf-client only */
 };
 

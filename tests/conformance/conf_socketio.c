@@ -78,6 +78,7 @@ int main(int argc, char **argv)
                 .catchup_bytes_max = 1u << 20,
                 .namespaces = "/,/custom",
                 .origins = host.origins,
+                .cookie = host.cookie,
                 .rest = conf_host_rest,
                 .rest_arg = &host,
         };

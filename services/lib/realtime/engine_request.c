@@ -275,7 +275,7 @@ void engine_request(void *arg, struct http_request *rq)
                 refuse(srv, rq, EIO_BAD_METHOD);
         else if (q.transport == EIO_TRANSPORT_NONE)
                 refuse(srv, rq, EIO_TRANSPORT_UNKNOWN);
-        else if (origin_has_bad_bytes(rq))
+        else if (origin_has_bad_bytes(rq) || q.jsonp)
                 refuse(srv, rq, EIO_BAD_REQUEST);
         else if (q.sid[0])
                 request_of_session(srv, rq, &q);

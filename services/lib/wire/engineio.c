@@ -83,6 +83,8 @@ static void take_parameter(struct eio_query *q, unsigned *seen, const char *name
         } else if (strcmp(name, "sid") == 0) {
                 slice_copy(slice_str(*seen & SEEN_SID ? "?" : value), q->sid, sizeof(q->sid));
                 *seen |= SEEN_SID;
+        } else if (strcmp(name, "j") == 0) {
+                q->jsonp = true;
         }
 }
 

@@ -40,6 +40,7 @@ enum eio_transport { EIO_TRANSPORT_NONE, EIO_TRANSPORT_POLLING, EIO_TRANSPORT_WE
 struct eio_query {
         enum eio_transport transport; /* NONE: absent or not served */
         bool version_4;               /* EIO is exactly "4" */
+        bool jsonp;                   /* j is there: an answer as a script is asked for */
         char sid[64]; /* decoded; "" if absent or empty, "?" if it can be nobody's: too long, given
                          twice */
 };
