@@ -72,7 +72,7 @@ test('invalid states and malformed packets close the connection', async () => {
     '40', '42/custom,["message"]', '43/custom,1[]', '41/custom', '44{"message":"x"}', '41{}',
     '42[]', '42[null]', '42["message"', '42["message"]x', "42['message']", '42{}', '42abc["message-with-ack",1]',
     '42["connect"]', '42["connect_error"]', '42["disconnect"]', '42["disconnecting"]', '42["newListener"]', '42["removeListener"]',
-    '42["conn\\u0065ct"]', '43', '451-', '450-["message"]', '45-["message"]', '4511-["message"]', '45999999999999-["message"]',
+    '42["conn\\u0065ct"]', '43{}', '451-', '450-["message"]', '45-["message"]', '4511-["message"]', '45999999999999-["message"]',
     '451-["message",{"_placeholder":true,"num":1}]', '451-["message",{"_placeholder":true,"num":-1}]',
     '451-["message",{"_placeholder":true,"num":"0"}]', '451-["message",{"_placeholder":true}]',
     `42["message",${'['.repeat(10000)}${']'.repeat(10000)}]`, `42["message","\x1e"]`,
@@ -144,6 +144,7 @@ test('events and acks are relayed byte for byte', async () => {
   c.send('42["__proto__",1]');
   c.send('42[5,1]');
   c.send('4399[1]');
+  c.send('43');
   await alive(c);
   await c.close();
 });

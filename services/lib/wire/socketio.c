@@ -80,8 +80,8 @@ static bool payload_fits(const struct sio_packet *p)
         case SIO_BINARY_EVENT:
                 return p->payload.n > 0 && event_payload(p->payload);
         case SIO_ACK:
-        case SIO_BINARY_ACK:
-                return json_is_array(p->payload);
+        case SIO_BINARY_ACK: /* nothing at all is an ack of nobody's, and ignored */
+                return p->payload.n == 0 || json_is_array(p->payload);
         }
         return false;
 }
