@@ -79,9 +79,10 @@ static bool payload_fits(const struct sio_packet *p)
                 return event_payload(p->payload);
         case SIO_BINARY_EVENT:
                 return p->payload.n > 0 && event_payload(p->payload);
-        case SIO_ACK:
-        case SIO_BINARY_ACK: /* nothing at all is an ack of nobody's, and ignored */
+        case SIO_ACK: /* with nothing at all it is nobody's, and ignored */
                 return p->payload.n == 0 || json_is_array(p->payload);
+        case SIO_BINARY_ACK:
+                return json_is_array(p->payload);
         }
         return false;
 }

@@ -129,7 +129,7 @@ export const intended = [
   {
     name: 'a binary packet without payload closes the connection',
     reason: 'The reference waits for its attachments and then does nothing.',
-    fits: (at) => /^45\d+-(\/[^,]*,)?\d*$/.test(headerOf(at)) && isClosed(at.tern),
+    fits: (at) => /^4[56]\d+-(\/[^,]*,)?\d*$/.test(headerOf(at)) && isClosed(at.tern),
   },
   {
     name: 'names of namespaces are at most 256 bytes',
