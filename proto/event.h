@@ -65,7 +65,7 @@ struct event {
         int64_t gen;
         bool closed;
         /* control and access */
-        char *reason, *topic, *cluster_id;
+        char *reason, *topic, *cluster_id, *record_key;
         int64_t before_ms, epoch, partitions;
         void *arena; /* owned */
 };
@@ -91,6 +91,14 @@ size_t event_attachments(
         const struct event *e, struct buf *bytes, struct slice ret[EVENT_ATTACHMENTS_MAX]);
 /* Appends attachments as they stand in a record: ["<base64>",…]. */
 void event_attachments_json(const struct slice *attachments, size_t count, struct buf *out);
+
+/* ---- erasure ---- */
+
+/* The user whose erasure takes this record's content away: a message's sender, whom a notification or an event of user:<id> is for, whose
+ * receipt or session it is. None for what others' rights and the order of a room rest on. Borrowed. */
+struct slice event_erasable(const struct event *e, struct slice key);
+/* Takes the content out of a message, a notification or an emitted event, which stay valid. False: it is to be left out as a whole. */
+bool event_blank(struct event *e);
 
 /* ---- what clients see ---- */
 

@@ -129,6 +129,8 @@ void event_key(const struct event *e, struct buf *out)
         case EVENT_EMIT:
         case EVENT_SESSION:
         case EVENT_NOTICE:
+        case EVENT_REPLAY:
+        case EVENT_ERASED:
         case EVENT_EPOCH:
         case EVENT_TYPE_COUNT:
                 break;

@@ -2,6 +2,8 @@
 
 #include "ctl_sql.h"
 
+#include "proto/deadletter.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -18,10 +20,12 @@ struct lag_topic {
         struct place *places; /* owned */
 };
 
-/* What the writer stores is what it can dead-letter. */
+/* What the writer stores is what it can dead-letter, and what is redriven. */
 static bool is_archived(const struct topic_row *row)
 {
         size_t n = strlen(row->name);
+        if (strcmp(row->name, REDRIVE_TOPIC) == 0)
+                return true;
         for (size_t i = 0; i < topic_row_count; i++)
                 if (strncmp(topic_rows[i].name, row->name, n) == 0 &&
                         strcmp(topic_rows[i].name + n, ".dlq") == 0)

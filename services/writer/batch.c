@@ -1,10 +1,14 @@
 #include "writer/batch.h"
 #include "writer/judge.h"
 
+#include "proto/deadletter.h"
+
 #include "base/clock.h"
 
 #include <stdlib.h>
 
+#define OFFSET_MAX ((INT64_C(1) << SEQ_EPOCH_SHIFT) - 1)
+#define EPOCH_MAX 8191                       /* seq stays exact in JavaScript */
 #define TIME_MS_MAX INT64_C(253402300799999) /* the year 9999 */
 
 const char *const writer_topics[TOPIC_COUNT] = {
@@ -13,6 +17,7 @@ const char *const writer_topics[TOPIC_COUNT] = {
         [TOPIC_SESSIONS] = "chat.sessions",
         [TOPIC_NOTIFICATIONS] = "notifications",
         [TOPIC_BROADCASTS] = "broadcasts",
+        [TOPIC_REDRIVE] = REDRIVE_TOPIC,
 };
 
 enum writer_topic writer_topic_of(struct slice name)
@@ -119,6 +124,37 @@ static int64_t created_ms(const struct bus_record *r, int64_t now_wall_ms)
         return ms >= 0 && ms <= TIME_MS_MAX ? ms : now_wall_ms;
 }
 
+static bool place_header(const struct bus_record *r, const char *name, uint64_t max, uint64_t *ret)
+{
+        return slice_to_u64(bus_record_header(r, name), max, ret);
+}
+
+/* A redriven record takes the place of the one that it stands for, in the item as in Postgres. False: it names none. */
+static bool take_origin(struct batch *b, struct item *it)
+{
+        struct bus_record *r = &it->record;
+        enum writer_topic topic = writer_topic_of(bus_record_header(r, DEADLETTER_TOPIC));
+        uint64_t partition = 0, offset = 0, epoch = 0, ms = 0;
+        if (topic >= TOPIC_REDRIVE ||
+                !place_header(r, DEADLETTER_PARTITION, INT32_MAX, &partition) ||
+                !place_header(r, DEADLETTER_OFFSET, OFFSET_MAX, &offset) ||
+                !place_header(r, DEADLETTER_EPOCH, EPOCH_MAX, &epoch))
+                return false;
+        struct part *origin = arena_take(&b->arena, sizeof(*origin));
+        *origin = (struct part){.topic = topic,
+                .partition = (int32_t)partition,
+                .epoch = (uint32_t)epoch,
+                .assignment = b->parts[it->part].assignment};
+        it->origin = origin;
+        r->topic = slice_str(writer_topics[topic]);
+        r->partition = (int32_t)partition;
+        r->offset = (int64_t)offset;
+        if (place_header(r, DEADLETTER_TIMESTAMP, TIME_MS_MAX, &ms))
+                r->timestamp_ms = (int64_t)ms;
+        it->seq = seq_of(origin->epoch, r->offset);
+        return true;
+}
+
 void batch_add(struct batch *b, uint32_t part, const struct bus_record *r, int64_t before,
         int64_t now_wall_ms)
 {
@@ -127,6 +163,10 @@ void batch_add(struct batch *b, uint32_t part, const struct bus_record *r, int64
         copy_record(&b->arena, r, &it->record);
         it->record.topic = slice_str(writer_topics[p->topic]);
         it->seq = seq_of(p->epoch, r->offset);
+        if (p->topic == TOPIC_REDRIVE && !take_origin(b, it)) {
+                it->kind = ITEM_IGNORED;
+                return;
+        }
         it->created_ms = created_ms(&it->record, now_wall_ms);
         judge(b, it);
         if (it->kind == ITEM_STORE)

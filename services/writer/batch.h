@@ -22,6 +22,7 @@ enum writer_topic {
         TOPIC_SESSIONS,
         TOPIC_NOTIFICATIONS,
         TOPIC_BROADCASTS,
+        TOPIC_REDRIVE,
         TOPIC_COUNT,
 };
 extern const char *const writer_topics[TOPIC_COUNT];
@@ -53,6 +54,7 @@ enum item_kind {
         ITEM_REKEY,    /* key and target say where to */
         ITEM_REPEATED, /* its id came before, in this batch or in Postgres */
         ITEM_PLACE,    /* no record: the partition's end lies beyond its last one */
+        ITEM_IGNORED,  /* nothing can be done with it: a redriven record without a place */
 };
 
 /* Where the uniqueness of an event's id is kept. */
@@ -61,8 +63,10 @@ enum id_class { ID_NONE, ID_MESSAGE, ID_NOTIFICATION, ID_BROADCAST, ID_EVENT, ID
 struct item {
         enum item_kind kind;
         enum id_class id_class;
-        uint32_t part;  /* index into batch.parts */
-        int32_t target; /* ITEM_REKEY: partition */
+        uint32_t part; /* index into batch.parts: the place that it moves */
+        const struct part
+                *origin; /* of a redriven record: where it stood once; else NULL. In the arena */
+        int32_t target;  /* ITEM_REKEY: partition */
         int64_t before, after, seq, created_ms;
         struct bus_record record; /* as it was read; in the arena */
         struct slice key, id, type, value,
@@ -87,6 +91,11 @@ struct batch {
 
 struct batch *batch_new(void);
 struct batch *batch_free(struct batch *b);
+/* Where an item's record belongs: its origin, or where it was read. */
+static inline const struct part *item_home(const struct batch *b, const struct item *it)
+{
+        return it->origin ? it->origin : &b->parts[it->part];
+}
 /* Empties it for the next records. */
 void batch_reset(struct batch *b);
 

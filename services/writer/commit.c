@@ -70,7 +70,8 @@ static struct move *moves_of(const struct batch *b, size_t from, size_t to)
                         one->before = it->before;
                 one->moves = true;
                 one->after = it->after;
-                one->has_record = it->kind != ITEM_PLACE;
+                /* A redriven record wears another one's time and id. */
+                one->has_record = it->kind != ITEM_PLACE && !it->origin;
                 if (one->has_record) {
                         one->timestamp_ms = it->record.timestamp_ms;
                         one->id_hash =
@@ -168,7 +169,7 @@ static void note_committed(struct batch *b, const struct move *m)
 static int load_places(struct db *db, struct db_result *ret)
 {
         const char *params[] = {
-                "{chat.events,chat.receipts,chat.sessions,notifications,broadcasts}"};
+                "{chat.events,chat.receipts,chat.sessions,notifications,broadcasts,redrive}"};
         return db_run(db, &writer_sql[WRITER_SQL_PLACES], params, 1, ret);
 }
 

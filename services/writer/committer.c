@@ -140,7 +140,7 @@ static bool connected(struct committer *c)
 static void refuse(struct committer *c, struct batch *b, struct item *it)
 {
         const struct db_error *e = db_error(c->db);
-        const struct part *p = &b->parts[it->part];
+        const struct part *p = item_home(b, it);
         log_error(c->o.log, "record_refused", F_STR("topic", writer_topics[p->topic]),
                 F_INT("partition", p->partition), F_INT("offset", it->record.offset),
                 F_SLICE("id", it->id), F_STR("sqlstate", e->sqlstate), F_STR("error", e->text));

@@ -1,20 +1,22 @@
 #include "writer/deadletter.h"
 
+#include "proto/deadletter.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 
 #define OWN_HEADERS 9
 
 static const char *const own_names[OWN_HEADERS] = {
-        "tern-reason",
-        "tern-field",
-        "tern-message",
-        "tern-topic",
-        "tern-partition",
-        "tern-offset",
-        "tern-timestamp",
-        "tern-epoch",
-        "tern-truncated",
+        DEADLETTER_REASON,
+        DEADLETTER_FIELD,
+        DEADLETTER_MESSAGE,
+        DEADLETTER_TOPIC,
+        DEADLETTER_PARTITION,
+        DEADLETTER_OFFSET,
+        DEADLETTER_TIMESTAMP,
+        DEADLETTER_EPOCH,
+        DEADLETTER_TRUNCATED,
 };
 
 const char *deadletter_reason(const struct event_error *err)
@@ -92,11 +94,11 @@ static bool header_is(const struct bus_record *r, const char *name, int64_t v)
 bool deadletter_is_of(const struct bus_record *r, const struct part *p, int64_t *ret_offset)
 {
         uint64_t offset = 0;
-        if (!slice_eq(bus_record_header(r, "tern-topic"), topic_of(p)) ||
-                !header_is(r, "tern-partition", p->partition) ||
-                !header_is(r, "tern-epoch", p->epoch))
+        if (!slice_eq(bus_record_header(r, DEADLETTER_TOPIC), topic_of(p)) ||
+                !header_is(r, DEADLETTER_PARTITION, p->partition) ||
+                !header_is(r, DEADLETTER_EPOCH, p->epoch))
                 return false;
-        if (!slice_to_u64(bus_record_header(r, "tern-offset"), INT64_MAX, &offset))
+        if (!slice_to_u64(bus_record_header(r, DEADLETTER_OFFSET), INT64_MAX, &offset))
                 return false;
         *ret_offset = (int64_t)offset;
         return true;

@@ -28,6 +28,8 @@ static enum id_class class_of(enum event_type t)
         case EVENT_TYPING:
         case EVENT_KICK:
         case EVENT_NOTICE:
+        case EVENT_REPLAY:
+        case EVENT_ERASED:
         case EVENT_REVOKED:
         case EVENT_EPOCH:
         case EVENT_UNKNOWN:
@@ -91,6 +93,15 @@ static struct slice right_key(struct batch *b, const struct item *it)
         return key;
 }
 
+/* It is stored where it stood, whatever its key says now. */
+static void judge_origin(struct batch *b, struct item *it)
+{
+        it->key = right_key(b, it);
+        if (it->key.n == 0 || (it->event.type == EVENT_SESSION && !is_pid_hash(it->key)))
+                item_kill(b, it, EVENT_KEY_MISMATCH, "key",
+                        "the key names no subject, and nor does the data");
+}
+
 /* Does it stand where readers look for it? */
 static void judge_place(struct batch *b, struct item *it)
 {
@@ -138,5 +149,8 @@ void judge(struct batch *b, struct item *it)
                 return;
         }
         it->id_class = class_of(it->event.type);
-        judge_place(b, it);
+        if (it->origin)
+                judge_origin(b, it);
+        else
+                judge_place(b, it);
 }

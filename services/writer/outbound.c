@@ -155,7 +155,7 @@ static bool was_written(const struct written *w, int64_t offset)
 
 static void note_dead(struct outbound *o, const struct batch *b, const struct item *it)
 {
-        const struct part *p = &b->parts[it->part];
+        const struct part *p = item_home(b, it);
         const char *reason = deadletter_reason(it->error);
         int label = metrics_label(M_dead_letters, reason);
         metrics_add(o->metrics, M_dead_letters, label < 0 ? 0 : (unsigned)label, 1);
@@ -206,7 +206,7 @@ static void send_again_without_values(struct outbound *o, struct batch *b, struc
         for (size_t i = 0; i < s->count; i++)
                 if (too_long(&s->ones[i])) {
                         struct item *it = s->items[i];
-                        deadletter_make(&s->arena, &b->parts[it->part], it,
+                        deadletter_make(&s->arena, item_home(b, it), it,
                                 s->ones[i].record.partition, true, &s->ones[i].record);
                         produce_all(o->produce, &s->ones[i], 1);
                 }
@@ -226,7 +226,7 @@ static int send_dead(struct outbound *o, struct batch *b, struct sending *s, cha
                         r = kafka_away(why, "a dead letter is not confirmed");
                 /* It may stand there nevertheless. */
                 if (s->ones[i].outcome == BUS_UNKNOWN)
-                        written_of(o, &b->parts[it->part])->assignment = 0;
+                        written_of(o, item_home(b, it))->assignment = 0;
         }
         return r;
 }
@@ -241,12 +241,13 @@ static int dead_letters(struct outbound *o, struct batch *b, size_t from, size_t
                 int32_t dlq = 0;
                 if (!is_open(b, it, ITEM_DEAD))
                         continue;
-                const struct part *p = &b->parts[it->part];
+                const struct part *p = item_home(b, it);
                 struct written *w = written_of(o, p);
                 r = dlq_partition(o, p, &dlq, why);
-                if (r == 0)
+                /* One that dies again gets a letter again: the mark of its redrive stands after the first. */
+                if (r == 0 && !it->origin)
                         r = look_back(o, p, dlq, w, why);
-                if (r == 0 && was_written(w, it->record.offset)) {
+                if (r == 0 && !it->origin && was_written(w, it->record.offset)) {
                         it->sent = true;
                 } else if (r == 0) {
                         deadletter_make(&s.arena, p, it, dlq, false, &s.ones[s.count].record);

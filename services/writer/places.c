@@ -10,7 +10,7 @@
 #include <stdlib.h>
 
 #define KAFKA_TIMEOUT_MS 2000
-#define ALL_TOPICS "{chat.events,chat.receipts,chat.sessions,notifications,broadcasts}"
+#define ALL_TOPICS "{chat.events,chat.receipts,chat.sessions,notifications,broadcasts,redrive}"
 
 struct life {
         uint32_t epoch, partitions; /* epoch 0: none is registered */

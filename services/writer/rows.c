@@ -191,6 +191,8 @@ static void projection(struct rows *r, const struct item *it)
         case EVENT_TYPING:
         case EVENT_KICK:
         case EVENT_NOTICE:
+        case EVENT_REPLAY:
+        case EVENT_ERASED:
         case EVENT_REVOKED:
         case EVENT_EPOCH:
         case EVENT_UNKNOWN:
@@ -205,7 +207,7 @@ void rows_rest(struct rows *r, const struct batch *b, size_t from, size_t to)
                 const struct item *it = &b->items[i];
                 if (!item_counts(b, it) || it->known)
                         continue;
-                record(r, &b->parts[it->part], it);
+                record(r, item_home(b, it), it);
                 projection(r, it);
         }
 }

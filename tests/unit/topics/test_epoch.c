@@ -52,7 +52,7 @@ static int64_t run(struct bus *b, bool force, bool check_only, enum epoch_change
         if (err)
                 print_message("%s\n", fault);
         assert_int_equal(err, 0);
-        assert_int_equal(n, 10);
+        assert_int_equal(n, 11);
         int64_t first = epochs[0].epoch;
         for (size_t i = 0; i < n; i++) {
                 assert_int_equal(epochs[i].epoch, first);
