@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Failure, sentenceOf } from './failure.mjs';
 import { root } from './paths.mjs';
+import { fuzzers, runFuzzers } from './test_fuzz.mjs';
 import { endStacks, runFile, testFiles } from './test_files.mjs';
 import { runUnits, unitNames } from './test_units.mjs';
 
@@ -43,16 +44,16 @@ function parse(words) {
   return { wanted, repeat };
 }
 
-/** What the words choose: {units: names, files: [{name, path}], tidy: boolean}. */
+/** What the words choose: {units: names, files: [{name, path}], fuzzers, tidy: boolean}. */
 function choose(wanted) {
-  const all = { units: unitNames(), files: folders.flatMap(testFiles), tidy: existsSync(tidy) };
+  const all = { units: unitNames(), files: folders.flatMap(testFiles), fuzzers: fuzzers(), tidy: existsSync(tidy) };
   if (wanted.length === 0) return all;
-  const chosen = { units: [], files: [], tidy: wanted.includes('tidy') && all.tidy };
+  const chosen = { units: [], files: [], fuzzers: wanted.includes('fuzz') ? all.fuzzers : [], tidy: wanted.includes('tidy') && all.tidy };
   for (const word of wanted) {
-    const whole = word === 'unit' || word === 'tidy' || folders.includes(word);
+    const whole = word === 'unit' || word === 'tidy' || word === 'fuzz' || folders.includes(word);
     const units = word === 'unit' ? all.units : whole ? [] : all.units.filter((n) => n.includes(word));
     const files = all.files.filter((f) => (folders.includes(word) ? f.name.startsWith(`${word}/`) : !whole && f.name.includes(word)));
-    if (units.length + files.length === 0 && !(word === 'tidy' && all.tidy)) throw new Failure(`there is no test ${word}`);
+    if (units.length + files.length === 0 && !(word === 'tidy' && all.tidy) && word !== 'fuzz') throw new Failure(`there is no test ${word}`);
     chosen.units.push(...units);
     chosen.files.push(...files);
   }
@@ -70,6 +71,7 @@ function runTidy(tally) {
 async function runAll(chosen, context) {
   if (chosen.tidy) runTidy(context.tally);
   if (chosen.units.length > 0) await runUnits(chosen.units, context);
+  if (chosen.fuzzers.length > 0) await runFuzzers(chosen.fuzzers, context);
   for (const file of chosen.files) await runFile(file, context);
 }
 
