@@ -51,7 +51,7 @@ bool event_blank(struct event *e)
                 return true;
         case EVENT_EMIT:
                 e->event_name = arena_copy(&e->arena, SLICE_LIT("erased"));
-                e->args_json = e->except_json = NULL;
+                e->args_json = e->except_json = e->attachments_json = NULL;
                 return true;
         case EVENT_UNKNOWN:
         case EVENT_CONVERSATION_CREATED:

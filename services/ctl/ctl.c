@@ -226,6 +226,12 @@ void json_text(struct buf *out, const char *name, const char *value)
         buf_add_json_str(out, slice_str(value));
 }
 
+void json_slice(struct buf *out, const char *name, struct slice value)
+{
+        json_name(out, name);
+        buf_add_json_str(out, value);
+}
+
 void json_number(struct buf *out, const char *name, int64_t value)
 {
         json_name(out, name);

@@ -59,6 +59,8 @@ void table_print(struct table *t);
 
 /* Members of a JSON object: {"a":1,"b":"x"}. begin says whether a comma goes before. */
 void json_text(struct buf *out, const char *name, const char *value);
+/* The same of bytes that are UTF-8. */
+void json_slice(struct buf *out, const char *name, struct slice value);
 void json_number(struct buf *out, const char *name, int64_t value);
 void json_flag(struct buf *out, const char *name, bool value);
 /* Prints the buffer and a newline to stdout, and empties it. False if stdout is gone. */

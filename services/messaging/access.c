@@ -61,6 +61,8 @@ void control_record(struct gateway *gw, const struct record *r)
         struct slice key = record_key(r);
         if (e.type == EVENT_KICK && event_key_fits(&e, key)) {
                 drop_user(gw, slice_str(e.user_id), INT64_MAX, SIO_CLOSE_KICK);
+        } else if (e.type == EVENT_REPLAY) {
+                replayed_record(gw, &e, key);
         } else if (e.type == EVENT_NOTICE && slice_starts(key, "conversation:")) {
                 fanout_room_each(gw->fanout, TOPIC_EVENTS, slice_from(key, 13), send_notice, &e);
         } else if (e.type == EVENT_NOTICE && event_user_id_valid(key)) {

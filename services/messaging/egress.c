@@ -72,7 +72,7 @@ static struct msg *emit_frame(const struct gateway *gw, struct slice cursor)
                 m->attachment_count);
 }
 
-static const char *client_event_name(const struct event *e)
+const char *egress_event_name(const struct event *e)
 {
         static const char *const names[EVENT_TYPE_COUNT] = {
                 [EVENT_MESSAGE_CREATED] = "new_message",
@@ -97,7 +97,7 @@ static struct msg *on_frame(
         if (!gw->current_ok || gw->current_of != r)
                 return NULL;
         const struct event *e = &gw->current;
-        const char *name = client_event_name(e);
+        const char *name = egress_event_name(e);
         if (!name)
                 return NULL;
         struct slice stamp = variant == VARIANT_CURSOR ? cursor : SLICE_NONE;

@@ -58,6 +58,12 @@ static inline int64_t gateway_now(const struct gateway *gw)
 
 /* ---- what the log brings (egress.c) ---- */
 extern const struct fanout_ops egress_ops;
+/* What clients call it; NULL: they are not told. */
+const char *egress_event_name(const struct event *e);
+
+/* ---- records that are shown again (replayed.c) ---- */
+/* replay: a tern.replay whose record has this key. */
+void replayed_record(struct gateway *gw, const struct event *replay, struct slice key);
 
 /* ---- tokens that were taken back (access.c) ---- */
 void access_record(struct gateway *gw, const struct record *r);

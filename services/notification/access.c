@@ -4,6 +4,7 @@
 #include "notification/stream.h"
 
 #include "auth/revocations.h"
+#include "fanout/msg.h"
 
 struct dropping {
         int64_t before_ms;
@@ -38,6 +39,47 @@ void access_record(struct gateway *gw, const struct record *r)
         event_done(&e);
 }
 
+struct showing {
+        const char *user;
+        struct msg *msg;
+};
+
+static void show(void *arg, struct subscription *sn)
+{
+        const struct showing *sh = arg;
+        struct stream *st = container_of(sn->sub, struct stream, sub);
+        if (strcmp(st->user, sh->user) == 0 && es_push(st->es, sh->msg, false) == 0)
+                es_flush(st->es);
+}
+
+/* A record that an operator shows again: marked, and without an id, so that the client's place stays where it is. */
+static void show_again(struct gateway *gw, const struct event *replay, struct slice key)
+{
+        struct event e;
+        struct event_error err;
+        struct buf user = BUF_EMPTY, json = BUF_EMPTY;
+        if (!event_user_id_valid(key) ||
+                event_parse(slice_str(replay->topic), slice_str(replay->kind),
+                        slice_str(replay->notification_id), slice_str(replay->record_key),
+                        slice_str(replay->data_json), &e, &err) < 0)
+                return;
+        buf_add_slice(&user, key);
+        bool own = e.type == EVENT_NOTIFICATION_CREATED && slice_is(key, e.user_id);
+        if (own || e.type == EVENT_BROADCAST) {
+                event_client_json(&e, replay->seq, replay->before_ms, &json);
+                json.n--;
+                buf_add_str(&json, ",\"replayed\":true}");
+                struct showing sh = {
+                        buf_cstr(&user), es_frame(SLICE_NONE, SLICE_NONE, buf_slice(&json))};
+                fanout_room_each(gw->fanout, own ? TOPIC_NOTIFICATIONS : TOPIC_BROADCASTS,
+                        own ? key : slice_str(e.audience), show, &sh);
+                msg_unref(sh.msg);
+        }
+        buf_done(&user);
+        buf_done(&json);
+        event_done(&e);
+}
+
 void control_record(struct gateway *gw, const struct record *r)
 {
         struct event e;
@@ -47,5 +89,7 @@ void control_record(struct gateway *gw, const struct record *r)
                 return;
         if (e.type == EVENT_KICK && event_key_fits(&e, record_key(r)))
                 drop_user(gw, e.user_id, INT64_MAX, ES_CLOSE_KICK);
+        else if (e.type == EVENT_REPLAY)
+                show_again(gw, &e, record_key(r));
         event_done(&e);
 }
