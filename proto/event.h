@@ -58,6 +58,7 @@ struct event {
         char *event_name, *args_json, *except_json;
         char *attachments_json; /* array of base64, at most EVENT_ATTACHMENTS_MAX; NULL: none */
         char *nsp;              /* namespace; NULL: "/" */
+        char *ack_token;        /* of an event that asks for an answer, and of the answer */
         /* notification and broadcast; kind is "type" in the JSON */
         char *notification_id, *kind, *body, *data_json, *audience;
         /* session */

@@ -120,6 +120,7 @@ void event_key(const struct event *e, struct buf *out)
         case EVENT_NOTIFICATION_READ_ALL:
         case EVENT_KICK:
         case EVENT_REVOKED:
+        case EVENT_CLIENT_EVENT:
                 buf_add_str(out, e->user_id);
                 break;
         case EVENT_BROADCAST:
@@ -127,6 +128,7 @@ void event_key(const struct event *e, struct buf *out)
                 break;
         case EVENT_UNKNOWN:
         case EVENT_EMIT:
+        case EVENT_ACK:
         case EVENT_SESSION:
         case EVENT_NOTICE:
         case EVENT_REPLAY:
@@ -139,10 +141,10 @@ void event_key(const struct event *e, struct buf *out)
 
 bool event_key_fits(const struct event *e, struct slice key)
 {
-        if (e->type == EVENT_EMIT) {
-                struct slice room = slice_starts(key, "user:") ? slice_from(key, 5) : key;
-                return room.p != key.p ? event_user_id_valid(room)
-                                       : event_conversation_id_valid(room);
+        if (e->type == EVENT_EMIT || e->type == EVENT_ACK) {
+                if (slice_starts(key, "user:"))
+                        return event_user_id_valid(slice_from(key, 5));
+                return e->type == EVENT_EMIT && event_conversation_id_valid(key);
         }
         struct buf want = BUF_EMPTY;
         event_key(e, &want);

@@ -94,6 +94,15 @@ void call_charge(struct call *c, size_t bytes)
                 c->session->pending_bytes += bytes;
 }
 
+static void stop_asking(struct call *c)
+{
+        if (!c->asked)
+                return;
+        c->asked = false;
+        map_remove(&c->gw->asks_by_token, slice_str(c->message_id));
+        metrics_add(c->gw->app->metrics, M_client_waiting, 0, -1);
+}
+
 static void call_uncharge(struct call *c)
 {
         if (c->session)
@@ -105,6 +114,7 @@ static void call_close(struct call *c)
 {
         c->phase = CALL_ANSWERED;
         stop_waiting(c);
+        stop_asking(c);
         call_uncharge(c);
         list_remove(&c->in_gateway);
         list_remove(&c->in_session);
@@ -139,6 +149,15 @@ void call_ok(struct call *c, struct slice fields)
         buf_add_char(&json, '}');
         answer(c, c->ok_status ? c->ok_status : 200, &json);
         buf_done(&json);
+}
+
+void call_answer(struct call *c, struct slice args, const struct slice *attachments, size_t count)
+{
+        if (c->phase != CALL_OPEN)
+                return;
+        if (c->session && c->ack_id >= 0)
+                sio_ack_binary(session_socket(c->session), c->ack_id, args, attachments, count);
+        call_close(c);
 }
 
 void call_fail(struct call *c, enum error_code code, const char *fmt, ...)
@@ -245,20 +264,35 @@ void calls_orphan(struct session *s)
         s->call_count = 0;
 }
 
-void calls_expire(struct gateway *gw, int64_t now_ms)
+static void call_expire(struct call *c)
+{
+        if (c->waiting) {
+                call_fail(c, ERR_UNKNOWN,
+                        "no answer from Kafka in time, try again with the same clientId");
+        } else if (c->asked) {
+                metrics_add(c->gw->app->metrics, M_client_answers, 1, 1);
+                call_fail(c, ERR_NO_ANSWER,
+                        "no backend answered in time; the event may have been handled");
+        } else {
+                call_fail(c, ERR_UNAVAILABLE, "what is needed to answer did not come in time");
+        }
+}
+
+static void expire_oldest(struct list *calls, int64_t now_ms)
 {
         struct list *it;
-        while ((it = list_first(&gw->calls))) {
+        while ((it = list_first(calls))) {
                 struct call *c = list_entry(it, struct call, in_gateway);
                 if (c->deadline_ms > now_ms)
                         return;
-                if (c->waiting)
-                        call_fail(c, ERR_UNKNOWN,
-                                "no answer from Kafka in time, try again with the same clientId");
-                else
-                        call_fail(c, ERR_UNAVAILABLE,
-                                "what is needed to answer did not come in time");
+                call_expire(c);
         }
+}
+
+void calls_expire(struct gateway *gw, int64_t now_ms)
+{
+        expire_oldest(&gw->calls, now_ms);
+        expire_oldest(&gw->asks, now_ms);
 }
 
 /* ---- producing ---- */

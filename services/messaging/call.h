@@ -65,6 +65,7 @@ struct call {
         char message_id[UUID_TEXT];
         int64_t from_seq, created_ms;
         bool waiting;                 /* for Kafka, after something was sent */
+        bool asked;                   /* in gateway.asks: a backend is to answer */
         bool entered;                 /* open conversations: this join has written its membership */
         uint16_t ok_status;           /* REST; 200 unless set */
         void (*next)(struct call *c); /* of call_authorize */
@@ -81,6 +82,8 @@ void call_unref(struct call *c);
 void call_ok(struct call *c, struct slice fields);
 /* Answers {"ok":false,"error":{"code","message"}}. */
 void call_fail(struct call *c, enum error_code code, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* These arguments are the answer, whatever they say: another backend's. args: "a,b". */
+void call_answer(struct call *c, struct slice args, const struct slice *attachments, size_t count);
 /* An event fault as an answer. */
 void call_fail_event(struct call *c, const struct event_error *err);
 void call_fail_outcome(struct call *c, enum bus_outcome outcome);

@@ -5,6 +5,7 @@
  * use what room_record left in gateway.current.
  */
 #include "messaging/call.h"
+#include "messaging/clientevent.h"
 
 #include "base/clock.h"
 #include "wire/cursor.h"
@@ -56,6 +57,8 @@ static void on_room_record(void *app, const struct record *r, bool own)
         }
         if (gw->current.type == EVENT_EMIT)
                 emit_load(&gw->emit, &gw->current);
+        if (gw->current.type == EVENT_ACK && !own)
+                clientevent_answer(gw, &gw->current, record_key(r));
         if (!own && gw->current.conversation_id)
                 room_apply(gw, slice_str(gw->current.conversation_id), &gw->current, record_seq(r),
                         r->timestamp_ms);

@@ -4,6 +4,7 @@
  */
 #include "messaging/args.h"
 #include "messaging/call.h"
+#include "messaging/clientevent.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -285,7 +286,8 @@ void events_receive(void *app, struct sio_socket *so, const struct sio_event *ev
                         "too many events a second (TERN_EVENTS_PER_SECOND)");
                 return;
         }
-        if (!type) {
+        bool foreign = !type && clientevent_allowed(s->gw->app->settings.client_events, ev->name);
+        if (!type && !foreign) {
                 fail_at_once(s, ev->ack_id, ERR_INVALID, "no such event");
                 return;
         }
@@ -298,6 +300,10 @@ void events_receive(void *app, struct sio_socket *so, const struct sio_event *ev
         if (s->pending_bytes > 0 && s->pending_bytes + arg.n > PENDING_BYTES_MAX) {
                 fail_at_once(s, ev->ack_id, ERR_BUSY,
                         "too many bytes of this socket's events wait for their answer");
+                return;
+        }
+        if (foreign) {
+                clientevent_pass_on(s, ev);
                 return;
         }
         char *id = conversation_of(arg);

@@ -46,6 +46,8 @@ int gateway_new(struct app *app, unsigned index, struct shard *shard, struct gat
         gw->users = gw->pids = gw->rooms = MAP_EMPTY;
         list_init(&gw->sessions);
         list_init(&gw->calls);
+        list_init(&gw->asks);
+        gw->asks_by_token = MAP_EMPTY;
         int r = feed_shard_new(app->feed, index, shard_mailbox(shard), &egress_ops, gw, &gw->feed);
         if (r < 0) {
                 free(gw);
@@ -80,6 +82,7 @@ struct gateway *gateway_free(struct gateway *gw)
         emit_done(&gw->emit);
         map_done(&gw->users);
         map_done(&gw->pids);
+        map_done(&gw->asks_by_token);
         map_done(&gw->rooms);
         feed_shard_free(gw->feed);
         free(gw);

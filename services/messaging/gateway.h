@@ -23,14 +23,16 @@ enum { VARIANT_CURSOR, VARIANT_PLAIN };
 struct gateway {
         struct app *app; /* borrowed, frozen */
         unsigned index;
-        struct shard *shard;     /* borrowed */
-        struct feed_shard *feed; /* owned */
-        struct fanout *fanout;   /* feed's */
-        struct map users;        /* user id -> struct user */
-        struct map pids;         /* 32 bytes of SHA-256(pid) -> struct session */
-        struct map rooms;        /* conversation id -> struct room */
-        struct list sessions;    /* struct session.in_gateway */
-        struct list calls;       /* struct call.in_gateway, oldest first */
+        struct shard *shard;      /* borrowed */
+        struct feed_shard *feed;  /* owned */
+        struct fanout *fanout;    /* feed's */
+        struct map users;         /* user id -> struct user */
+        struct map pids;          /* 32 bytes of SHA-256(pid) -> struct session */
+        struct map rooms;         /* conversation id -> struct room */
+        struct list sessions;     /* struct session.in_gateway */
+        struct list calls;        /* struct call.in_gateway, oldest first */
+        struct list asks;         /* the same of those that a backend is to answer */
+        struct map asks_by_token; /* message_id -> struct call */
         /* The record that is being handed out, parsed once. */
         struct event current;
         bool current_ok;

@@ -142,6 +142,8 @@ static void warm_up(struct app *app)
 {
         for (unsigned i = TOPIC_EVENTS; i <= TOPIC_SESSIONS; i++)
                 bus_warm(app->bus, feed_topics[i].name);
+        if (app->settings.client_events[0])
+                bus_warm(app->bus, "client.events");
 }
 
 static bool make_clients(struct app *app, const struct config_result *result, int *ret_code)

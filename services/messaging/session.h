@@ -108,8 +108,8 @@ void session_refresh(struct session *s, int64_t now_ms);
 void session_send_cursor(struct session *s);
 
 /* ---- session_record.c ---- */
-struct session_log *session_log_new(struct session *s, const uint8_t hash[PID_HASH_BYTES],
-        int64_t gen, const char *owner);
+struct session_log *session_log_new(
+        struct session *s, const uint8_t hash[PID_HASH_BYTES], int64_t gen, const char *owner);
 /* A name for a stay that no other stay has, on any gateway. */
 void session_draw_owner(const struct gateway *gw, char ret[OWNER_TEXT]);
 /* The socket is gone; closed: the client said goodbye, so nobody may restore it. */

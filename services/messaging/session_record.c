@@ -68,8 +68,8 @@ static void log_free_if_idle(struct session_log *l)
 static void due(struct shard *sh, struct shard_timer *t);
 static void out_of_patience(struct shard *sh, struct shard_timer *t);
 
-struct session_log *session_log_new(struct session *s, const uint8_t hash[PID_HASH_BYTES],
-        int64_t gen, const char *owner)
+struct session_log *session_log_new(
+        struct session *s, const uint8_t hash[PID_HASH_BYTES], int64_t gen, const char *owner)
 {
         struct session_log *l = xcalloc(1, sizeof(*l));
         l->session = s;
