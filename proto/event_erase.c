@@ -12,10 +12,12 @@ struct slice event_erasable(const struct event *e, struct slice key)
         case EVENT_NOTIFICATION_CREATED:
         case EVENT_RECEIPT_READ:
         case EVENT_TYPING:
+        case EVENT_CLIENT_EVENT:
                 return slice_str(e->user_id);
         case EVENT_SESSION:
                 return slice_str(e->sub);
         case EVENT_EMIT:
+        case EVENT_ACK:
                 return slice_starts(key, "user:") ? slice_from(key, 5) : SLICE_NONE;
         case EVENT_CONVERSATION_CREATED:
         case EVENT_MEMBER_ADDED:
@@ -52,6 +54,13 @@ bool event_blank(struct event *e)
         case EVENT_EMIT:
                 e->event_name = arena_copy(&e->arena, SLICE_LIT("erased"));
                 e->args_json = e->except_json = e->attachments_json = NULL;
+                return true;
+        case EVENT_CLIENT_EVENT:
+                e->event_name = arena_copy(&e->arena, SLICE_LIT("erased"));
+                e->args_json = e->attachments_json = e->rooms_json = NULL;
+                return true;
+        case EVENT_ACK:
+                e->args_json = e->attachments_json = NULL;
                 return true;
         case EVENT_UNKNOWN:
         case EVENT_CONVERSATION_CREATED:
