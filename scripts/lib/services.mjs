@@ -9,10 +9,19 @@ export const kinds = Object.keys(programOf);
 const withoutRateLimits = {
   TERN_EVENTS_PER_SECOND: '0',
   TERN_PER_ADDRESS_MAX: '0',
+  TERN_USER_CONNECTIONS_MAX: '0',
+  TERN_USER_EVENTS_PER_SECOND: '0',
+  TERN_USER_JOINS_PER_SECOND: '0',
+  TERN_USER_BYTES_PER_SECOND: '0',
+  TERN_ADDRESS_CONNECTIONS_MAX: '0',
+  TERN_ADDRESS_CONNECTS_PER_SECOND: '0',
+  TERN_ADDRESS_EVENTS_PER_SECOND: '0',
+  TERN_ADDRESS_JOINS_PER_SECOND: '0',
+  TERN_ADDRESS_BYTES_PER_SECOND: '0',
 };
 const known = {
-  messaging: ['TERN_EVENTS_PER_SECOND', 'TERN_PER_ADDRESS_MAX'],
-  notification: ['TERN_PER_ADDRESS_MAX'],
+  messaging: Object.keys(withoutRateLimits),
+  notification: ['TERN_PER_ADDRESS_MAX', 'TERN_USER_CONNECTIONS_MAX', 'TERN_ADDRESS_CONNECTIONS_MAX'],
   writer: [],
 };
 

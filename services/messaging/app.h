@@ -27,6 +27,7 @@ struct gateway;
 struct sio_server;
 struct splice;
 struct intake;
+struct limits;
 struct shard;
 struct page;
 
@@ -52,6 +53,7 @@ struct app {
         struct sio_server *sio;
         struct splice *splice; /* realtime/splice.h; NULL without a key */
         struct intake *intake;
+        struct limits *limits; /* messaging/limits.h */
         struct page *page;
         unsigned shard_count;
         struct shard **shards;     /* owned array */

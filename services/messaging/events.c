@@ -5,6 +5,7 @@
 #include "messaging/args.h"
 #include "messaging/call.h"
 #include "messaging/clientevent.h"
+#include "messaging/limits.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 #define PENDING_BYTES_MAX 1048576
 #define FETCH_LIMIT_DEFAULT 50
 #define FETCH_LIMIT_MAX 200
+#define FORGIVE_MS 10000 /* so long without a refusal, and they are forgotten */
 
 typedef bool (*parse_fn)(struct call *c, struct slice arg);
 
@@ -266,6 +268,27 @@ static bool within_rate(struct session *s)
         return true;
 }
 
+/* An error first, the end of the connection only for who goes on all the same. */
+static bool over_a_limit(struct session *s, const struct sio_event *ev)
+{
+        struct app *app = s->gw->app;
+        int64_t now = gateway_now(s->gw);
+        unsigned limit = LIMITED_USER_EVENTS;
+        const char *why = within_rate(s) ? limits_judge(app->limits, s, ev, now, &limit)
+                                         : "too many events a second (TERN_EVENTS_PER_SECOND)";
+        if (!why)
+                return false;
+        metrics_add(app->metrics, M_limited, limit, 1);
+        s->refusals = now - s->refused_ms > FORGIVE_MS ? 1 : s->refusals + 1;
+        s->refused_ms = now;
+        fail_at_once(s, ev->ack_id, ERR_RATE_LIMITED, why);
+        if (s->refusals > app->settings.refusals_max) {
+                metrics_add(app->metrics, M_limited, LIMITED_REFUSALS, 1);
+                session_drop(s, SIO_CLOSE_LIMIT);
+        }
+        return true;
+}
+
 /* The conversation is the first argument itself, or its field conversationId. */
 static char *conversation_of(struct slice arg)
 {
@@ -281,11 +304,8 @@ void events_receive(void *app, struct sio_socket *so, const struct sio_event *ev
         if (s->state != SESSION_LIVE)
                 return;
         const struct client_event *type = find_event(ev->name);
-        if (!within_rate(s)) {
-                fail_at_once(s, ev->ack_id, ERR_RATE_LIMITED,
-                        "too many events a second (TERN_EVENTS_PER_SECOND)");
+        if (over_a_limit(s, ev))
                 return;
-        }
         bool foreign = !type && clientevent_allowed(s->gw->app->settings.client_events, ev->name);
         if (!type && !foreign) {
                 fail_at_once(s, ev->ack_id, ERR_INVALID, "no such event");

@@ -6,6 +6,7 @@
 
 #include "messaging/call.h"
 #include "messaging/gateway.h"
+#include "messaging/limits.h"
 #include "messaging/page.h"
 #include "messaging/routes.h"
 
@@ -283,6 +284,7 @@ static bool make_splice(struct app *app)
 static bool make_servers(struct app *app, uint32_t *ret_port)
 {
         const struct messaging_settings *s = &app->settings;
+        app->limits = limits_new(s);
         struct sio_options so = {
                 .path = SOCKETIO_PATH,
                 .ping_interval_ms = s->ping_interval_ms,
@@ -301,6 +303,7 @@ static bool make_servers(struct app *app, uint32_t *ret_port)
                 .rest_arg = app,
                 .splice = app->splice,
         };
+        limits_serve(app->limits, &so);
         int r = sio_server_new(&so, &socket_ops, app->shards, (void *const *)app->gateways,
                 app->shard_count, app->metrics, &app->sio);
         if (r < 0)
@@ -311,7 +314,7 @@ static bool make_servers(struct app *app, uint32_t *ret_port)
                 .rest_arg = app};
         r = http_server_new(&ho, &app->http);
         if (r < 0)
-                return failed("the HTTP server", strerror(-r));
+                return failed("TERN_TRUSTED_PROXIES", "it holds what is no network");
         sio_server_mount(app->sio, app->http);
         routes_add(app);
         app->page = page_new(app);
@@ -409,6 +412,7 @@ static void tear_down(struct app *app)
         app->sio = sio_server_free(app->sio);
         app->intake = intake_free(app->intake);
         app->splice = splice_free(app->splice);
+        app->limits = limits_free(app->limits);
         app->page = page_free(app->page);
         app->feed = feed_free(app->feed);
         app->auth = auth_free(app->auth);

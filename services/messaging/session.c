@@ -2,8 +2,10 @@
 
 #include "messaging/args.h"
 #include "messaging/call.h"
+#include "messaging/limits.h"
 
 #include "auth/revocations.h"
+#include "base/address.h"
 #include "base/clock.h"
 #include "base/hash.h"
 
@@ -129,6 +131,21 @@ static void arm_expiry(struct session *s, const struct identity *id)
         shard_timer_set(s->gw->shard, &s->expiry, left > 1000 ? left : 1000);
 }
 
+/* False after a refusal: the user has all the sockets he may have. */
+static bool count_in(struct session *s, struct slice user, struct slice address)
+{
+        struct app *app = s->gw->app;
+        s->address_n = (uint8_t)address_key(address, s->address);
+        if (limits_enter(app->limits, user)) {
+                s->counted = slice_dup(user);
+                return true;
+        }
+        metrics_add(app->metrics, M_limited, LIMITED_USER_CONNECTIONS, 1);
+        refuse(session_socket(s), ERR_RATE_LIMITED,
+                "too many connections of this user (TERN_USER_CONNECTIONS_MAX)");
+        return false;
+}
+
 void session_connect(void *app, struct sio_socket *so, struct slice nsp, struct slice payload,
         const struct sio_handshake *hs)
 {
@@ -152,6 +169,10 @@ void session_connect(void *app, struct sio_socket *so, struct slice nsp, struct 
         struct identity id;
         if (identify(s, payload, hs, &id) < 0)
                 return;
+        if (!count_in(s, slice_str(id.sub), hs->client_addr)) {
+                identity_done(&id);
+                return;
+        }
         s->issued_ms = id.issued_ms;
         s->admin = identity_has_scope(&id, "admin");
         arm_expiry(s, &id);
@@ -271,6 +292,9 @@ void session_closed(void *app, struct sio_socket *so, enum sio_close_reason reas
         }
         leave_rooms(s);
         user_leave(s);
+        if (s->counted)
+                limits_leave(gw->app->limits, slice_str(s->counted));
+        free(s->counted);
         if (gw->sweep_at == &s->in_gateway)
                 gw->sweep_at = s->in_gateway.next;
         list_remove(&s->in_gateway);

@@ -73,6 +73,10 @@ struct session {
         uint32_t room_count;
         uint32_t tokens; /* rate: events left in this second */
         int64_t tokens_ms;
+        char *counted;     /* owned: the user as whose limits_enter() was called; NULL = nobody */
+        uint32_t refusals; /* events answered with rate_limited lately */
+        int64_t refused_ms;
+        uint8_t address_n, address[16]; /* what limits count the client's address by */
         char sid[SID_TEXT];
         enum session_state state;
         bool admin; /* token has the scope admin */

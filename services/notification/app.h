@@ -22,6 +22,7 @@ struct notification_settings {
 struct gateway;
 struct es_server;
 struct intake;
+struct tally;
 struct shard;
 
 struct app {
@@ -44,6 +45,7 @@ struct app {
         struct http_server *http;
         struct es_server *es;
         struct intake *intake;
+        struct tally *users, *addresses; /* owned: base/quota.h, open streams */
         unsigned shard_count;
         struct shard **shards;     /* owned array */
         struct gateway **gateways; /* owned array, one for each shard */

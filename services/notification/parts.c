@@ -12,6 +12,7 @@
 
 #include "auth/revocations.h"
 #include "base/clock.h"
+#include "base/quota.h"
 #include "http/ops.h"
 #include "net/intake.h"
 #include "store/migrate.h"
@@ -236,7 +237,9 @@ static bool make_servers(struct app *app, uint32_t *ret_port)
                 .rest_arg = app};
         r = http_server_new(&ho, &app->http);
         if (r < 0)
-                return failed("the HTTP server", strerror(-r));
+                return failed("TERN_TRUSTED_PROXIES", "it holds what is no network");
+        app->users = tally_new();
+        app->addresses = tally_new();
         routes_add(app);
         r = http_server_start(app->http);
         if (r < 0)
@@ -321,6 +324,8 @@ static void tear_down(struct app *app)
         app->feed = feed_free(app->feed);
         app->auth = auth_free(app->auth);
         app->revocations = revocations_free(app->revocations);
+        app->users = tally_free(app->users);
+        app->addresses = tally_free(app->addresses);
 }
 
 int parts_run(struct app *app, const struct config_result *result)

@@ -150,7 +150,12 @@ static void open_stream(
         http_cors_headers(rq, &cors);
         if (atomic_load(&app->lifecycle.draining) ||
                 es_server_connections(app->es) >= app->settings.connections_max) {
-                es_come_back(app->es, rq, buf_slice(&cors));
+                es_come_back(app->es, rq, SLICE_NONE);
+                stream_free(st);
+        } else if (!stream_count(st, http_client_addr(rq))) {
+                es_come_back(app->es, rq,
+                        SLICE_LIT("event: rate_limited\ndata: {\"code\":\"rate_limited\",\"message\":"
+                                  "\"too many streams of this user or address\"}\n\n"));
                 stream_free(st);
         } else {
                 struct http_handover ho;

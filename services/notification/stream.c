@@ -3,7 +3,9 @@
 #include "notification_sql.h"
 
 #include "auth/revocations.h"
+#include "base/address.h"
 #include "base/clock.h"
+#include "base/quota.h"
 #include "wire/cursor.h"
 
 #include <errno.h>
@@ -22,10 +24,42 @@ struct stream *stream_new(struct gateway *gw, struct slice user, struct slice to
         return st;
 }
 
+static struct slice address_of(const struct stream *st)
+{
+        return slice_of((const char *)st->address, st->address_n);
+}
+
+static void uncount(struct stream *st)
+{
+        struct app *app = st->gw->app;
+        (void)tally_add(app->users, slice_str(st->user), -1);
+        (void)tally_add(app->addresses, address_of(st), -1);
+        st->counted = false;
+}
+
+bool stream_count(struct stream *st, struct slice client_addr)
+{
+        enum { USER_CONNECTIONS = 0, ADDRESS_CONNECTIONS = 5 }; /* values of M_limited's label */
+        struct app *app = st->gw->app;
+        const struct notification_settings *s = &app->settings;
+        st->address_n = (uint8_t)address_key(client_addr, st->address);
+        uint32_t users = tally_add(app->users, slice_str(st->user), 1);
+        uint32_t addresses = tally_add(app->addresses, address_of(st), 1);
+        st->counted = true;
+        bool user_full = s->user_connections_max && users > s->user_connections_max;
+        if (!user_full && (!s->address_connections_max || addresses <= s->address_connections_max))
+                return true;
+        metrics_add(app->metrics, M_limited, user_full ? USER_CONNECTIONS : ADDRESS_CONNECTIONS, 1);
+        uncount(st);
+        return false;
+}
+
 struct stream *stream_free(struct stream *st)
 {
         if (!st)
                 return NULL;
+        if (st->counted)
+                uncount(st);
         free(st->user);
         free(st->topics);
         free(st);

@@ -29,10 +29,15 @@ struct stream {
         int64_t offset[2];
         int64_t since_ms;
         int64_t issued_ms, expires_ms; /* wall; expires 0 = never */
+        uint8_t address_n, address[16]; /* what app->addresses counts it by */
+        bool counted;                  /* in app->users and app->addresses */
         bool warned;                   /* token_expiring was sent */
 };
 
 struct stream *stream_new(struct gateway *gw, struct slice user, struct slice topics);
+/* Counts it until it is freed. False: its user, or the client's address, has all it may have. Any
+ * thread. */
+MUST_CHECK bool stream_count(struct stream *st, struct slice client_addr);
 struct stream *stream_free(struct stream *st);
 /* Reads "1.e.o.e.o". If it is no cursor of ours the stream begins now, with a gap event. */
 void stream_set_cursor(struct stream *st, struct slice text);

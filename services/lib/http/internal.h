@@ -17,6 +17,8 @@
 #include "http/server.h"
 #include "http/unit.h"
 
+#include "base/address.h"
+
 #include <stdatomic.h>
 
 #define HTTP_PARAMS_MAX 8
@@ -40,7 +42,8 @@ struct http_server {
         struct metrics *metrics;              /* borrowed */
         void (*rest)(void *arg, int fd, const char *client_addr);
         void *rest_arg;
-        struct route *routes; /* owned; frozen by start */
+        struct networks *proxies; /* owned; whose X-Forwarded-For counts */
+        struct route *routes;     /* owned; frozen by start */
         size_t routes_n;
         struct ws_route *ws_routes;
         size_t ws_routes_n;
@@ -53,7 +56,7 @@ struct http_server {
 struct http_conn {
         struct http_server *srv;
         int fd; /* owned; -1 once it has been handed over */
-        char addr[64];
+        char addr[64]; /* the peer's: the socket rests under it */
         int64_t began_mono_ms;
         struct head head;
         int refused;     /* status for a head that was not accepted; 0 = none */
@@ -79,7 +82,8 @@ struct http_block; /* memory of one request */
 struct http_request {
         struct http_conn *hc;
         const struct head *head;
-        struct slice path; /* decoded, in this request's memory */
+        struct slice path;   /* decoded, in this request's memory */
+        struct slice client; /* address: the peer's, or of whom a trusted proxy speaks for */
         struct http_param params[HTTP_PARAMS_MAX];
         unsigned params_n;
         struct http_block *blocks; /* owned */

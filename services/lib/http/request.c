@@ -88,7 +88,7 @@ struct slice http_header(const struct http_request *rq, const char *name)
 
 struct slice http_client_addr(const struct http_request *rq)
 {
-        return slice_str(rq->hc->addr);
+        return rq->client;
 }
 
 bool http_query_get(struct http_request *rq, const char *name, struct slice *ret)

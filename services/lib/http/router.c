@@ -106,6 +106,8 @@ void router_run(void *fed)
         struct http_conn *hc = fed;
         struct http_request rq = {.hc = hc, .head = &hc->head};
         rq.path = request_decode(&rq, hc->head.path, false);
+        rq.client = address_behind(hc->srv->proxies, slice_str(hc->addr),
+                head_get(&hc->head, "X-Forwarded-For"));
         const char *origins = hc->srv->settings->origins;
         if (hc->head.websocket)
                 websocket_run(&rq);

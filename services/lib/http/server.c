@@ -27,6 +27,11 @@ int http_server_new(const struct http_options *o, struct http_server **ret)
         srv->waiting_max = o->settings->workers / 2;
         atomic_init(&srv->waiting, 0);
         atomic_init(&srv->stopping, false);
+        struct slice bad;
+        if (networks_new(o->settings->trusted_proxies, &srv->proxies, &bad) < 0) {
+                free(srv);
+                return -EINVAL;
+        }
         *ret = srv;
         return 0;
 }
@@ -97,6 +102,7 @@ struct http_server *http_server_free(struct http_server *srv)
                 free(srv->ws_routes[i].prefix);
         free(srv->routes);
         free(srv->ws_routes);
+        networks_free(srv->proxies);
         free(srv);
         return NULL;
 }

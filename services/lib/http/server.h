@@ -40,6 +40,7 @@ struct http_options {
         void (*rest)(void *arg, int fd, const char *client_addr);
         void *rest_arg;
 };
+/* 0, or -EINVAL: trusted_proxies holds what is no network. */
 MUST_CHECK int http_server_new(const struct http_options *o, struct http_server **ret);
 /* Before start. method NULL = any; GET includes HEAD. pattern: "/a/:id/b" matches one segment per
  * name; a trailing "*" matches the rest as a prefix (http_param "*"). Earlier routes win. Unknown
@@ -68,6 +69,7 @@ struct slice http_query(const struct http_request *rq); /* raw, may be empty */
 struct slice http_param(const struct http_request *rq,
         const char *name); /* path segment by its pattern name, percent-decoded */
 struct slice http_header(const struct http_request *rq, const char *name); /* n 0 if absent */
+/* The peer's, or the one that a trusted proxy (TERN_TRUSTED_PROXIES) speaks for. */
 struct slice http_client_addr(const struct http_request *rq);
 /* Percent-decoded value of a query parameter into the request's memory. False if absent. */
 bool http_query_get(struct http_request *rq, const char *name, struct slice *ret);

@@ -30,6 +30,9 @@
 
 #include <stdatomic.h>
 
+/* Values of the label of M_limited, see metrics.def. */
+enum { LIMITED_ADDRESS_CONNECTIONS = 5, LIMITED_ADDRESS_CONNECTS = 6 };
+
 #define ENGINE_LINGER_MS 5000     /* how long a closing session may still send what is queued */
 #define ENGINE_NOOP_MS 100        /* while an upgrade is probed, how often a parked GET is let go */
 #define ENGINE_FRAGMENTS_MAX 4096 /* frames of one WebSocket message */

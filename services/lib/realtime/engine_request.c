@@ -8,7 +8,9 @@
  */
 #include "realtime/engine_internal.h"
 
+#include "base/address.h"
 #include "base/clock.h"
+#include "base/quota.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -164,6 +166,23 @@ static void hand_over_poll(struct engine_server *srv, struct http_request *rq, c
         arrival_post(a);
 }
 
+/* A client that comes too often waits longer each time: to it any status but 200 is a failure. */
+static bool refuse_if_limited(struct engine_server *srv, struct http_request *rq)
+{
+        enum { LABEL_LIMIT = 6 };
+        const struct engine_options *o = &srv->o;
+        uint8_t bytes[16];
+        struct slice key = slice_of((const char *)bytes, address_key(http_client_addr(rq), bytes));
+        bool full = o->addresses && o->address_max && tally_get(o->addresses, key) >= o->address_max;
+        if (!full && (!o->address_connects || rate_take(o->address_connects, key, 1, clock_mono_ms())))
+                return false;
+        http_reply(rq, 429, "application/json", NO_STORE,
+                SLICE_LIT("{\"code\":4,\"message\":\"rate_limited\"}"));
+        metrics_add(srv->metrics, M_handshakes_refused, LABEL_LIMIT, 1);
+        metrics_add(srv->metrics, M_limited, full ? LIMITED_ADDRESS_CONNECTIONS : LIMITED_ADDRESS_CONNECTS, 1);
+        return true;
+}
+
 /* Asked for handshakes only, as by the reference. */
 static bool allowed(struct engine_server *srv, struct http_request *rq, bool websocket)
 {
@@ -193,7 +212,7 @@ static void handshake(struct engine_server *srv, struct http_request *rq, const 
                 refuse(srv, rq, EIO_FORBIDDEN);
         else if (!q->version_4)
                 refuse(srv, rq, EIO_BAD_VERSION);
-        else if (!refuse_if_draining(srv, rq))
+        else if (!refuse_if_draining(srv, rq) && !refuse_if_limited(srv, rq))
                 hand_over_poll(srv, rq, NULL, false);
 }
 
@@ -317,7 +336,7 @@ bool engine_websocket_check(void *arg, struct http_request *rq)
         } else if (!q.version_4) {
                 refuse_websocket(srv, rq, EIO_BAD_VERSION);
         } else {
-                return !refuse_if_draining(srv, rq);
+                return !refuse_if_draining(srv, rq) && !refuse_if_limited(srv, rq);
         }
         return false;
 }

@@ -23,6 +23,8 @@ struct engine_server;
 struct engine_session;
 struct http_server; /* http/server.h */
 struct metrics;
+struct rate;  /* base/quota.h */
+struct tally; /* base/quota.h */
 struct shard;  /* net/shard.h */
 struct splice; /* realtime/splice.h */
 
@@ -71,6 +73,11 @@ struct engine_options {
         const char *origins; /* may open WebSockets: see http_origin_allowed(); and the same one */
         bool cookie;         /* Set-Cookie: io=<sid> with the first poll */
         const char *first_headers; /* whole lines for the first poll's answer; NULL = none */
+        /* Sessions of one client address, and handshakes a second; more are refused with 429 and
+         * "rate_limited". Borrowed, may be NULL: no bound. */
+        struct tally *addresses;
+        uint32_t address_max; /* 0 = no bound */
+        struct rate *address_connects;
         /* Whether a handshake is let in; false is 403 "Forbidden". Runs on a worker and may wait
          * there for a bounded time. NULL lets everybody in. */
         bool (*allow)(void *arg, const struct engine_handshake *hs);

@@ -2,6 +2,9 @@
 
 #include "realtime/frames.h"
 
+#include "base/address.h"
+#include "base/quota.h"
+
 #include <stdlib.h>
 
 enum { TRANSPORT_WEBSOCKET, TRANSPORT_POLLING }; /* label values of the connection metrics */
@@ -120,6 +123,18 @@ size_t engine_session_sid(const struct engine_session *s, char ret[ENGINE_SID_TE
                 s->sid, sp ? splice_keys(sp) : NULL, sp ? splice_place(sp) : NULL, ret);
 }
 
+/* The handshake's address stays the same from the first to the last call. */
+static void count_address(struct engine_session *s, int by)
+{
+        struct engine_handshake hs;
+        uint8_t bytes[16];
+        if (!s->es->srv->o.addresses)
+                return;
+        engine_handshake_get(s, &hs);
+        size_t n = address_key(hs.client_addr, bytes);
+        (void)tally_add(s->es->srv->o.addresses, slice_of((const char *)bytes, n), by);
+}
+
 static void queue_handshake(struct engine_session *s)
 {
         const struct engine_options *o = &s->es->srv->o;
@@ -153,6 +168,7 @@ struct engine_session *engine_session_new(
         if (ws)
                 ws->session = s;
         atomic_fetch_add_explicit(&es->open, 1, memory_order_relaxed);
+        count_address(s, 1);
         unsigned label = ws ? TRANSPORT_WEBSOCKET : TRANSPORT_POLLING;
         metrics_add(srv->metrics, M_connections, label, 1);
         metrics_add(srv->metrics, M_connections_opened, label, 1);
@@ -268,6 +284,7 @@ static void tell(struct engine_session *s)
         s->told = true;
         s->es->srv->ops.closed(s->es->app, s, s->reason);
         atomic_fetch_sub_explicit(&s->es->open, 1, memory_order_relaxed);
+        count_address(s, -1);
 }
 
 /* The end of a turn in which something happened to the session. */

@@ -58,11 +58,11 @@ static struct msg *make_head(const struct es_options *o, struct slice extra_head
         return m;
 }
 
-void es_come_back(struct es_server *srv, struct http_request *rq, struct slice extra_headers)
+void es_come_back(struct es_server *srv, struct http_request *rq, struct slice last)
 {
-        UNUSED(extra_headers);
         struct buf b = BUF_EMPTY;
         eventstream_retry(&b, draw_retry(&srv->o));
+        buf_add_slice(&b, last);
         http_reply(rq, 200, "text/event-stream", SLICE_LIT(STREAM_HEADERS), buf_slice(&b));
         buf_done(&b);
 }

@@ -76,10 +76,10 @@ unsigned es_server_connections(const struct es_server *srv); /* any thread */
 MUST_CHECK int es_open(struct es_server *srv, struct http_handover *ho, unsigned shard,
         struct slice extra_headers, void *user);
 /* 200, retry:, and end: what a full or draining gateway answers so that the browser comes back.
- * On a civetweb worker. The reply carries the CORS headers by itself, so extra_headers that
- * repeat them are not written. */
+ * On a civetweb worker; the reply carries the CORS headers by itself. */
 struct http_request;
-void es_come_back(struct es_server *srv, struct http_request *rq, struct slice extra_headers);
+/* last: whole blocks that the client gets first, or nothing. */
+void es_come_back(struct es_server *srv, struct http_request *rq, struct slice last);
 
 /* Queues a shared block (its own reference). 0; -ENOBUFS at the bound: MSG_EVENTs were dropped,
  * m is not queued, ops.dropped() was called and ops.drained() will follow; with catchup set:

@@ -85,6 +85,10 @@ struct sio_options {
         const char *namespaces;     /* "/,/admin" */
         const char *origins;        /* "*", "" or a list; CORS and WebSocket Origin check */
         bool cookie;
+        /* As in engine_server.h. May be NULL. */
+        struct tally *addresses;
+        uint32_t address_max;
+        struct rate *address_connects;
         /* As in engine_server.h: whether a handshake is let in. May be NULL. */
         bool (*allow)(void *arg, const struct engine_handshake *hs);
         void *allow_arg;

@@ -145,7 +145,7 @@ static void get_stream(void *arg, struct http_request *rq)
         struct buf cors = BUF_EMPTY;
         http_cors_headers(rq, &cors);
         if (f->refuse) {
-                es_come_back(f->srv, rq, buf_slice(&cors));
+                es_come_back(f->srv, rq, SLICE_NONE);
         } else {
                 struct http_handover ho;
                 http_handover_take(rq, &ho);
