@@ -107,3 +107,8 @@ test('every component builds, and the two ways in lead to the same places', () =
     assert.ok(overlays.production.get('Service', name).spec.ports.some((p) => p.port === port), `${name}:${port}`);
   }
 });
+
+test('the image is built with the libraries that scripts/setup installs', () => {
+  const libraries = (file) => [...new Set(readFileSync(join(root, file), 'utf8').match(/\blib[\w.+-]+-dev\b/g))].filter((name) => !name.startsWith('libcurl4-'));
+  assert.deepEqual(libraries('Dockerfile').sort(), libraries('scripts/setup').sort());
+});
