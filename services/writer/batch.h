@@ -43,7 +43,8 @@ struct part {
         uint32_t partitions; /* of the topic, in this epoch */
         uint64_t
                 assignment; /* number of the assignment that brought it: what is known of an earlier one does not count */
-        int64_t after;     /* place after the last item in the batch */
+        int64_t after; /* place after the last item in the batch */
+        int64_t sent_before; /* what stands before it was sent on already, before its place was set back */
         int64_t committed; /* place in Postgres, set by the committer; -1: nothing yet */
         bool fenced;       /* another writer moved it, or its epoch is over: set by the committer */
 };
@@ -74,6 +75,7 @@ struct item {
         struct event event;        /* ITEM_STORE, ITEM_REPEATED: owned */
         struct event_error *error; /* ITEM_DEAD; in the arena */
         bool sent;                 /* its dead letter or its copy stands in the log */
+        bool erased;               /* of an erased user, and nothing of it may be stored */
         bool known; /* Postgres has its id from an earlier record: of the transaction under way only */
 };
 

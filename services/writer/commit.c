@@ -43,6 +43,7 @@ void commit_done(struct commit *c)
 {
         rows_done(&c->rows);
         days_done(&c->days);
+        erasures_done(&c->erasures);
 }
 
 int commit_prepare(struct commit *c, struct db *db)
@@ -131,31 +132,34 @@ static int mark_fenced(struct batch *b, const struct move *m, const struct db_re
         return any ? -ESTALE : 0;
 }
 
-static int fence(struct db *db, struct batch *b, const struct move *m)
+static int fence(struct commit *c, struct db *db, struct batch *b, const struct move *m)
 {
-        struct columns c = {.rows = 0};
+        struct columns cols = {.rows = 0};
         for (size_t i = 0; i < b->part_count; i++) {
                 const struct part *p = &b->parts[i];
                 if (!m[i].moves)
                         continue;
-                put_topic(&c, p->topic);
-                put(&c, 1, p->partition, false);
-                put(&c, 2, p->epoch, false);
-                put(&c, 3, m[i].before, false);
-                put(&c, 4, m[i].after, false);
-                put(&c, 5, m[i].timestamp_ms, !m[i].has_record);
-                put(&c, 6, m[i].id_hash, !m[i].has_record);
-                c.rows++;
+                put_topic(&cols, p->topic);
+                put(&cols, 1, p->partition, false);
+                put(&cols, 2, p->epoch, false);
+                put(&cols, 3, m[i].before, false);
+                put(&cols, 4, m[i].after, false);
+                put(&cols, 5, m[i].timestamp_ms, !m[i].has_record);
+                put(&cols, 6, m[i].id_hash, !m[i].has_record);
+                cols.rows++;
         }
         const char *params[7];
-        finish(&c, 7, params);
+        finish(&cols, 7, params);
         struct db_result res = DB_RESULT_NONE;
-        int r = c.rows ? db_run(db, &writer_sql[WRITER_SQL_FENCE], params, ARRAY_LEN(params), &res)
-                       : 0;
+        int r = cols.rows
+                        ? db_run(db, &writer_sql[WRITER_SQL_FENCE], params, ARRAY_LEN(params), &res)
+                        : 0;
         if (r == 0)
                 r = mark_fenced(b, m, &res);
+        if (r == 0 && res.rows)
+                r = erasures_refresh(&c->erasures, db, db_int(&res, 0, 2));
         db_result_done(&res);
-        columns_done(&c);
+        columns_done(&cols);
         return r;
 }
 
@@ -396,7 +400,9 @@ static int transaction(struct commit *c, struct db *db, struct batch *b, size_t 
 {
         int r = db_begin(db);
         if (r == 0)
-                r = fence(db, b, m);
+                r = fence(c, db, b, m);
+        if (r == 0)
+                erasures_apply(&c->erasures, b, from, to);
         if (r == 0)
                 r = write_ids(c, db, b, from, to, written);
         if (r == 0)

@@ -22,6 +22,7 @@
 
 #include "base/metrics.h"
 #include "writer/days.h"
+#include "writer/erasures.h"
 #include "writer/rows.h"
 
 struct db;
@@ -30,6 +31,7 @@ struct commit {
         struct rows rows;
         struct metrics *metrics; /* borrowed */
         struct days days;
+        struct erasures erasures;
         unsigned careful; /* transactions to go by way of staging tables: a row was there already */
         unsigned careful_next; /* how many it will be after the next such row */
 };

@@ -151,7 +151,8 @@ static bool has_outbound(const struct batch *b, size_t from, size_t to)
 {
         for (size_t i = from; i < to; i++)
                 if ((b->items[i].kind == ITEM_DEAD || b->items[i].kind == ITEM_REKEY) &&
-                        !b->items[i].sent)
+                        !b->items[i].sent &&
+                        b->items[i].after > b->parts[b->items[i].part].sent_before)
                         return true;
         return false;
 }

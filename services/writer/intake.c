@@ -397,6 +397,11 @@ static void reload(struct intake *in)
                 }
 }
 
+static void set_back(void *arg, struct place *place)
+{
+        let_go(arg, &place->part);
+}
+
 static void watch_epochs(struct intake *in)
 {
         int64_t now = clock_mono_ms();
@@ -409,6 +414,9 @@ static void watch_epochs(struct intake *in)
                 log_info(in->o.log, "new_life", F_STR("message", "a topic has a new epoch"));
                 in->restart = true;
         }
+        /* While a batch is being committed the places in Postgres may be ahead of what is known here, never behind. */
+        if (db && !in->restart && places_set_back(&in->places, db, set_back, in) < 0)
+                complain(in, "postgres_away", db_error(db)->text);
 }
 
 static void gauges(struct intake *in)

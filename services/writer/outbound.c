@@ -73,7 +73,8 @@ static int kafka_away(char why[256], const char *what)
 
 static bool is_open(const struct batch *b, const struct item *it, enum item_kind kind)
 {
-        return it->kind == kind && !it->sent && !b->parts[it->part].fenced;
+        const struct part *p = &b->parts[it->part];
+        return it->kind == kind && !it->sent && !p->fenced && it->after > p->sent_before;
 }
 
 /* ---- dead letters ---- */

@@ -116,12 +116,13 @@ int places_epochs_changed(struct places *p, struct db *db)
 /* ---- places ---- */
 
 static bool find_place(const struct db_result *res, enum writer_topic t, int32_t partition,
-        uint32_t epoch, int64_t *ret)
+        uint32_t epoch, int64_t *ret, int64_t *ret_sent)
 {
         for (size_t i = 0; i < res->rows; i++)
                 if (strcmp(db_value(res, i, 0), writer_topics[t]) == 0 &&
                         db_int(res, i, 1) == partition && db_int(res, i, 2) == epoch) {
                         *ret = db_int(res, i, 3);
+                        *ret_sent = db_int(res, i, 4);
                         return true;
                 }
         return false;
@@ -227,7 +228,8 @@ static int assign_one(struct places *p, struct db *db, struct asking *a,
                         .assignment = p->assignment},
                 .state = PLACE_READING,
         };
-        if (!find_place(&a->places, t, one->partition, place->part.epoch, &place->next))
+        if (!find_place(&a->places, t, one->partition, place->part.epoch, &place->next,
+                    &place->part.sent_before))
                 r = first_place(p, db, place, why);
         place->committed = place->next;
         if (r == 0 && p->check_start)
@@ -277,7 +279,8 @@ int places_reload(struct places *p, struct db *db, struct place *place)
                 return r;
         int64_t next = 0;
         /* The row is gone: as good as a new life. */
-        r = find_place(&res, place->part.topic, place->part.partition, place->part.epoch, &next)
+        r = find_place(&res, place->part.topic, place->part.partition, place->part.epoch, &next,
+                    &place->part.sent_before)
                     ? 0
                     : -ESTALE;
         if (r == 0) {
@@ -287,4 +290,26 @@ int places_reload(struct places *p, struct db *db, struct place *place)
         }
         db_result_done(&res);
         return r;
+}
+
+int places_set_back(
+        struct places *p, struct db *db, void (*fn)(void *arg, struct place *place), void *arg)
+{
+        const char *params[] = {ALL_TOPICS};
+        struct db_result res = DB_RESULT_NONE;
+        int r = db_run(db, &writer_sql[WRITER_SQL_PLACES], params, 1, &res);
+        if (r < 0)
+                return r;
+        for (int t = 0; t < TOPIC_COUNT; t++)
+                for (size_t i = 0; i < p->count[t]; i++) {
+                        struct place *place = &p->of[t][i];
+                        int64_t next = 0, sent = 0;
+                        if (place->state == PLACE_READING &&
+                                find_place(&res, (enum writer_topic)t, (int32_t)i,
+                                        place->part.epoch, &next, &sent) &&
+                                next < place->committed)
+                                fn(arg, place);
+                }
+        db_result_done(&res);
+        return 0;
 }

@@ -54,4 +54,9 @@ MUST_CHECK int places_reload(struct places *p, struct db *db, struct place *plac
 /* 1 if a topic of ours is in a new life, 0 if not, or a code of db.h. */
 MUST_CHECK int places_epochs_changed(struct places *p, struct db *db);
 
+/* Calls fn for each place that is read and that somebody set back in Postgres: a rebuild, of which no transaction would tell an idle
+ * writer. 0 or a code of db.h. */
+MUST_CHECK int places_set_back(
+        struct places *p, struct db *db, void (*fn)(void *arg, struct place *place), void *arg);
+
 #endif

@@ -14,7 +14,7 @@ static struct buf *row(struct rows *r, enum table t, uint16_t fields)
 
 bool item_counts(const struct batch *b, const struct item *it)
 {
-        return it->kind == ITEM_STORE && !b->parts[it->part].fenced;
+        return it->kind == ITEM_STORE && !it->erased && !b->parts[it->part].fenced;
 }
 
 /* ---- what bears a unique id ---- */
