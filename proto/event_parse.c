@@ -182,9 +182,41 @@ static bool type_is_foreign(struct slice type)
         return type.n > 0 && !slice_starts(type, "tern.");
 }
 
+/* The members of an object, found once; beyond the room, each look-up reads the object again. */
+struct members {
+        struct slice object;
+        struct slice key[24], value[24];
+        size_t n;
+        bool all;
+};
+
+static void members_find(struct slice object, struct members *ret)
+{
+        struct slice rest = json_first(object);
+        *ret = (struct members){.object = object, .all = true};
+        while (ret->all && json_next_member(&rest, &ret->key[ret->n], &ret->value[ret->n]))
+                ret->all = ++ret->n < ARRAY_LEN(ret->key);
+}
+
+/* The last one of a name counts, as for every reader of JSON. */
+static bool member(const struct members *m, const char *name, struct slice *ret_value)
+{
+        if (!m->all)
+                return json_member(m->object, name, ret_value);
+        for (size_t i = m->n; i-- > 0;) {
+                if (!json_key_is(m->key[i], name))
+                        continue;
+                *ret_value = m->value[i];
+                return true;
+        }
+        return false;
+}
+
 static int parse_fields(struct slice root, struct slice type, struct slice key, struct event *e,
         struct event_error *err)
 {
+        struct members m;
+        members_find(root, &m);
         for (size_t i = 0; i < event_field_count; i++) {
                 const struct field *f = &event_fields[i];
                 if (f->type != e->type)
@@ -192,7 +224,7 @@ static int parse_fields(struct slice root, struct slice type, struct slice key, 
                 struct slice v;
                 int r = 0;
                 /* null is as good as absent: many languages' encoders write it for "none". */
-                if (json_member(root, f->name, &v) && !slice_is(v, "null"))
+                if (member(&m, f->name, &v) && !slice_is(v, "null"))
                         r = parse_field(f, v, e, err);
                 else if (strcmp(f->name, "type") == 0 && type_is_foreign(type))
                         r = from_header(f, type, e, err);

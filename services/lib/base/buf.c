@@ -1,5 +1,7 @@
 #include "base/buf.h"
 
+#include "base/jsontext.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -87,13 +89,14 @@ void buf_add_json_str(struct buf *b, struct slice s)
 {
         static const char hex[] = "0123456789abcdef";
         buf_add_char(b, '"');
-        size_t from = 0;
-        for (size_t i = 0; i < s.n; i++) {
-                unsigned char c = (unsigned char)s.p[i];
-                if (c >= 0x20 && c != '"' && c != '\\')
-                        continue;
-                buf_add(b, s.p + from, i - from);
-                from = i + 1;
+        struct scan at = scan_of(s, 0, 0);
+        for (;;) {
+                const unsigned char *from = at.at;
+                at.at = plain_run(at.at, at.end, false);
+                buf_add(b, from, (size_t)(at.at - from));
+                if (at.at == at.end)
+                        break;
+                unsigned char c = *at.at++;
                 switch (c) {
                 case '"':
                         buf_add(b, "\\\"", 2);
@@ -122,7 +125,6 @@ void buf_add_json_str(struct buf *b, struct slice s)
                 }
                 }
         }
-        buf_add(b, s.p + from, s.n - from);
         buf_add_char(b, '"');
 }
 

@@ -114,7 +114,7 @@ uint64_t hash_key(struct slice key)
 
 /* ---- randomness ---- */
 
-void random_bytes(void *p, size_t n)
+static void draw(void *p, size_t n)
 {
         char *at = p;
         while (n > 0) {
@@ -125,6 +125,30 @@ void random_bytes(void *p, size_t n)
                 at += got;
                 n -= (size_t)got;
         }
+}
+
+/*
+ * The kernel is asked for a thread's next ids at once: a call for each would be two of ten system calls of
+ * a message. What was given out is wiped, so a later look at the memory does not tell it. No process of
+ * ours forks without exec.
+ */
+void random_bytes(void *p, size_t n)
+{
+        static _Thread_local struct {
+                uint8_t bytes[512];
+                size_t left;
+        } pool;
+        if (n > sizeof(pool.bytes) / 4) {
+                draw(p, n);
+                return;
+        }
+        if (pool.left < n) {
+                draw(pool.bytes, sizeof(pool.bytes));
+                pool.left = sizeof(pool.bytes);
+        }
+        pool.left -= n;
+        memcpy(p, pool.bytes + pool.left, n);
+        memset(pool.bytes + pool.left, 0, n);
 }
 
 uint64_t random_u64(void)

@@ -83,26 +83,22 @@ static bool string(struct scan *s)
         if (s->at == s->end || *s->at != '"')
                 return false;
         s->at++;
-        while (s->at < s->end) {
-                unsigned char c = *s->at;
-                if (c == '"') {
-                        s->at++;
-                        return true;
-                }
-                if (c < 0x20)
+        for (;;) {
+                s->at = plain_run(s->at, s->end, true);
+                if (s->at == s->end)
                         return false;
-                if (c == '\\') {
-                        s->at++;
-                        if (!escape(s))
-                                return false;
-                } else if (c >= 0x80) {
+                unsigned char c = *s->at;
+                if (c >= 0x80) {
                         if (!utf8(s))
                                 return false;
-                } else {
-                        s->at++;
+                        continue;
                 }
+                s->at++;
+                if (c == '"')
+                        return true;
+                if (c != '\\' || !escape(s))
+                        return false;
         }
-        return false;
 }
 
 /* Iterative, so that depth costs a bit, not a stack frame. */

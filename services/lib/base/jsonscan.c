@@ -9,9 +9,11 @@
 
 static void skip_string(struct scan *s)
 {
-        s->at++;
-        while (s->at < s->end && *s->at != '"')
+        s->at = plain_run(s->at + 1, s->end, false);
+        while (s->at < s->end && *s->at != '"') {
                 s->at += *s->at == '\\' && s->end - s->at > 1 ? 2 : 1;
+                s->at = plain_run(s->at, s->end, false);
+        }
         if (s->at < s->end)
                 s->at++;
 }
@@ -225,8 +227,8 @@ bool json_decode_string(struct slice v, struct buf *out)
         buf_reserve(out, v.n);
         while (at < end) {
                 const unsigned char *from = at;
-                while (at < end && *at != '\\')
-                        at++;
+                const unsigned char *escape = memchr(at, '\\', (size_t)(end - at));
+                at = escape ? escape : end;
                 buf_add(out, from, (size_t)(at - from));
                 if (end - at < 2)
                         break;

@@ -172,6 +172,21 @@ static void producer_defaults(struct setter *s, const struct bus_settings *st, b
         set(s, "topic.metadata.propagation.max.ms", "5000");
 }
 
+/*
+ * Nobody waits for the writer, and each fetch costs the broker a look at every partition of it. So a
+ * member of a group asks for a batch's worth, or for what has come within a moment.
+ */
+#define MEMBER_FETCH_BYTES_MIN 131072
+#define MEMBER_FETCH_WAIT_MS 25
+
+static void member_defaults(struct setter *s, bool embedded)
+{
+        if (embedded)
+                return; /* it answers when its wait is over, whatever has come */
+        set_u32(s, "fetch.min.bytes", MEMBER_FETCH_BYTES_MIN);
+        set_u32(s, "fetch.wait.max.ms", MEMBER_FETCH_WAIT_MS);
+}
+
 static void consumer_defaults(struct setter *s, const struct bus *b, bool embedded)
 {
         const struct bus_settings *st = &b->settings;
@@ -202,12 +217,13 @@ static void role_forced(struct setter *s, const struct bus *b, enum bus_role rol
                 set(s, "message.timeout.ms", "2000");
                 break;
         case BUS_ROLE_CONSUMER:
+        case BUS_ROLE_MEMBER:
         case BUS_ROLE_QUERY:
                 set(s, "isolation.level", "read_committed");
                 set(s, "auto.offset.reset", "error");
                 set(s, "enable.auto.commit", "false");
                 set(s, "enable.auto.offset.store", "false");
-                if (role == BUS_ROLE_CONSUMER)
+                if (role != BUS_ROLE_QUERY)
                         set(s, "enable.partition.eof", "true");
                 else
                         set(s, "statistics.interval.ms", "1000"); /* what bus_up() is read from */
@@ -236,8 +252,10 @@ rd_kafka_t *bus_handle_new(struct bus *b, enum bus_role role, const struct bus_c
         defaults(&s);
         if (producer)
                 producer_defaults(&s, &b->settings, role == BUS_ROLE_DURABLE);
-        else if (role == BUS_ROLE_CONSUMER)
+        else if (role != BUS_ROLE_QUERY)
                 consumer_defaults(&s, b, bus_is_embedded(b));
+        if (role == BUS_ROLE_MEMBER)
+                member_defaults(&s, bus_is_embedded(b));
         for (size_t i = 0; i < b->prop_count; i++)
                 if (b->props[i].scope == '*' || (b->props[i].scope == 'P') == producer)
                         set(&s, b->props[i].name, b->props[i].value);

@@ -187,7 +187,7 @@ int consumer_new(
                 {"group.instance.id", o->instance_id},
         };
         bool fixed = c->member && o->instance_id;
-        c->rk = bus_handle_new(b, BUS_ROLE_CONSUMER, extra,
+        c->rk = bus_handle_new(b, c->member ? BUS_ROLE_MEMBER : BUS_ROLE_CONSUMER, extra,
                 fixed ? ARRAY_LEN(extra) : ARRAY_LEN(extra) - 1, c->member ? member_conf : NULL, c,
                 fault);
         if (!c->rk) {

@@ -20,7 +20,8 @@
 enum bus_role {
         BUS_ROLE_DURABLE,
         BUS_ROLE_VOLATILE,
-        BUS_ROLE_CONSUMER,
+        BUS_ROLE_CONSUMER, /* assigned by hand: what gateways read with */
+        BUS_ROLE_MEMBER,   /* of a consumer group: the writer */
         BUS_ROLE_QUERY, /* metadata, watermarks, admin: a consumer that never fetches */
 };
 
