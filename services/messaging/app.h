@@ -40,6 +40,7 @@ struct app {
         struct peer_settings peer_settings;
         struct store_settings store_settings;
         char instance[65];
+        char source[96]; /* ce_source of this gateway's records */
         struct lifecycle lifecycle;
         atomic_bool bus_closing; /* nothing is produced any more */
         struct log *log;

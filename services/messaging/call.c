@@ -324,9 +324,8 @@ int gateway_produce(struct gateway *gw, const char *topic, enum event_type type,
         if (atomic_load(&gw->app->bus_closing))
                 return -ENOBUFS;
         struct bus_header headers[6];
-        char iso[CLOCK_ISO_TEXT], source[96];
-        snprintf(source, sizeof(source), "tern-messaging/%s", gw->app->instance);
-        produce_headers(headers, type, id, slice_str(source), iso);
+        char iso[CLOCK_ISO_TEXT];
+        produce_headers(headers, type, id, slice_str(gw->app->source), iso);
         struct bus_record r = {
                 .topic = slice_str(topic),
                 .partition = -1,

@@ -63,7 +63,9 @@ static void copy_field(struct buf *out, struct slice arg, const char *name)
         struct slice raw;
         if (!arg_field(arg, name, &raw))
                 return;
-        buf_printf(out, ",\"%s\":", name);
+        buf_add_str(out, ",\"");
+        buf_add_str(out, name);
+        buf_add_str(out, "\":");
         buf_add_slice(out, raw);
 }
 
@@ -71,8 +73,12 @@ static void copy_field(struct buf *out, struct slice arg, const char *name)
 static bool parse_send(struct call *c, struct slice arg)
 {
         struct buf *out = &c->ask.data;
-        buf_printf(
-                out, "{\"conversationId\":\"%s\",\"senderId\":\"%s\"", c->conversation_id, c->user);
+        buf_reserve(out, arg.n + 256);
+        buf_add_str(out, "{\"conversationId\":\"");
+        buf_add_str(out, c->conversation_id);
+        buf_add_str(out, "\",\"senderId\":\"");
+        buf_add_str(out, c->user);
+        buf_add_char(out, '"');
         copy_field(out, arg, "content");
         copy_field(out, arg, "contentType");
         copy_field(out, arg, "replyTo");

@@ -135,6 +135,7 @@ int main(int argc, char **argv)
         else
                 snprintf(app.instance, sizeof(app.instance), "messaging-%08x",
                         (unsigned)random_u64());
+        snprintf(app.source, sizeof(app.source), "tern-messaging/%s", app.instance);
         app.log =
                 log_new("messaging", app.instance, level_of(app.settings.log_level), STDERR_FILENO);
         if (result.warnings.n)

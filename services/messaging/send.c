@@ -17,8 +17,13 @@ static void answer_sent(struct call *c, int64_t seq, int64_t created_ms)
         char iso[CLOCK_ISO_TEXT];
         clock_iso(created_ms, iso);
         struct buf fields = BUF_EMPTY;
-        buf_printf(&fields, "\"message\":{\"id\":\"%s\",\"seq\":%lld,\"createdAt\":\"%s\"}",
-                c->message_id, (long long)seq, iso);
+        buf_add_str(&fields, "\"message\":{\"id\":\"");
+        buf_add_str(&fields, c->message_id);
+        buf_add_str(&fields, "\",\"seq\":");
+        buf_add_i64(&fields, seq);
+        buf_add_str(&fields, ",\"createdAt\":\"");
+        buf_add_str(&fields, iso);
+        buf_add_str(&fields, "\"}");
         call_ok(c, buf_slice(&fields));
         buf_done(&fields);
 }

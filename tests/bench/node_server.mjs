@@ -37,7 +37,7 @@ let publish = (message, done) => {
 if (bootstrap) {
   const Kafka = require("node-rdkafka");
   const producer = new Kafka.HighLevelProducer({ "metadata.broker.list": bootstrap, "enable.idempotence": true, "linger.ms": 0.5 });
-  const consumer = new Kafka.KafkaConsumer({ "metadata.broker.list": bootstrap, "group.id": `bench-${process.pid}`, "enable.auto.commit": false, "fetch.wait.max.ms": 100 }, { "auto.offset.reset": "latest" });
+  const consumer = new Kafka.KafkaConsumer({ "metadata.broker.list": bootstrap, "group.id": `bench-${process.pid}`, rebalance_cb: true, "enable.auto.commit": false, "fetch.wait.max.ms": 100 }, { "auto.offset.reset": "latest" });
   await new Promise((resolve) => producer.connect({}, resolve));
   await new Promise((resolve) => consumer.connect({}, resolve));
   publish = (message, done) => producer.produce(topic, null, Buffer.from(JSON.stringify(message)), message.conversationId, Date.now(), done);

@@ -27,6 +27,15 @@ int64_t clock_wall_ms(void)
         return read_ns(CLOCK_REALTIME) / 1000000;
 }
 
+/* The last count digits of v, and what follows them. Returns the end. */
+static char *put_digits(char *at, unsigned v, int count, char then)
+{
+        for (int i = count; i-- > 0; v /= 10)
+                at[i] = (char)('0' + v % 10);
+        at[count] = then;
+        return at + count + 1;
+}
+
 void clock_iso(int64_t wall_ms, char ret[CLOCK_ISO_TEXT])
 {
         int64_t seconds = wall_ms / 1000, ms = wall_ms % 1000;
@@ -38,10 +47,14 @@ void clock_iso(int64_t wall_ms, char ret[CLOCK_ISO_TEXT])
         time_t t = (time_t)seconds;
         if (!gmtime_r(&t, &tm) || tm.tm_year < -1900 || tm.tm_year > 8099)
                 tm = (struct tm){.tm_mday = 1, .tm_year = 70};
-        snprintf(ret, CLOCK_ISO_TEXT, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ",
-                (unsigned)(tm.tm_year + 1900) % 10000, (unsigned)(tm.tm_mon + 1) % 100,
-                (unsigned)tm.tm_mday % 100, (unsigned)tm.tm_hour % 100, (unsigned)tm.tm_min % 100,
-                (unsigned)tm.tm_sec % 100, (unsigned)ms % 1000);
+        char *at = put_digits(ret, (unsigned)(tm.tm_year + 1900), 4, '-');
+        at = put_digits(at, (unsigned)(tm.tm_mon + 1), 2, '-');
+        at = put_digits(at, (unsigned)tm.tm_mday, 2, 'T');
+        at = put_digits(at, (unsigned)tm.tm_hour, 2, ':');
+        at = put_digits(at, (unsigned)tm.tm_min, 2, ':');
+        at = put_digits(at, (unsigned)tm.tm_sec, 2, '.');
+        at = put_digits(at, (unsigned)ms, 3, 'Z');
+        *at = '\0';
 }
 
 /* Reads exactly count digits. */
