@@ -4,7 +4,7 @@ import { Agent, createServer, request } from 'node:http';
 import { connect } from 'node:net';
 import { atEnd } from './stack.js';
 
-/** {url, servers (may be changed at any time), counts: requests by server, cut()}. */
+/** {url, servers (may be changed at any time), upgrades (other servers for those, if set), counts: requests by server, cut()}. */
 export async function startProxy(urls) {
   const proxy = { servers: [...urls], turn: 0, counts: new Map(), sockets: new Set() };
   const agent = new Agent({ keepAlive: true, maxFreeSockets: 64 });
@@ -27,8 +27,8 @@ export async function startProxy(urls) {
   return proxy;
 }
 
-function nextServer(proxy) {
-  const url = proxy.servers[proxy.turn++ % proxy.servers.length];
+function nextServer(proxy, servers = proxy.servers) {
+  const url = servers[proxy.turn++ % servers.length];
   proxy.counts.set(url, (proxy.counts.get(url) ?? 0) + 1);
   return new URL(url);
 }
@@ -70,7 +70,7 @@ function passUpgrade(proxy, rq, socket, head, tries) {
     socket.destroy();
     return;
   }
-  const { hostname, port } = nextServer(proxy);
+  const { hostname, port } = nextServer(proxy, proxy.upgrades ?? proxy.servers);
   const back = connect({ host: hostname, port: Number(port) });
   back.on('error', (e) => {
     if (e.code === 'ECONNREFUSED') passUpgrade(proxy, rq, socket, head, tries - 1);
