@@ -69,7 +69,8 @@ static bool read_fields(struct slice text, struct peer_line *l, uint8_t mac[PEER
         struct slice sid = next_field(&rest), addr = next_field(&rest), time = next_field(&rest),
                      nonce = next_field(&rest), code = next_field(&rest);
         uint64_t ms;
-        if (rest.p || !is_sid(sid) || nonce.n != NONCE_TEXT || code.n != MAC_TEXT ||
+        bool padded = time.n > 1 && time.p[0] == '0';
+        if (rest.p || padded || !is_sid(sid) || nonce.n != NONCE_TEXT || code.n != MAC_TEXT ||
                 !slice_to_u64(time, (uint64_t)TIME_MAX, &ms) ||
                 base64url_decode(nonce, l->nonce, PEER_NONCE_BYTES) != PEER_NONCE_BYTES ||
                 base64url_decode(code, mac, PEER_MAC_BYTES) != PEER_MAC_BYTES)
