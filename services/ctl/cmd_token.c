@@ -46,7 +46,17 @@ int cmd_token(struct ctl *ctl, const struct args *a)
         buf_done(&json);
         if (!token)
                 return ctl_fail("the token cannot be signed");
-        puts(token);
+        if (args_flag(a, "json")) {
+                struct buf out = BUF_EMPTY;
+                buf_add_char(&out, '{');
+                json_text(&out, "token", token);
+                json_number(&out, "expires", now_s + ttl_ms / 1000);
+                buf_add_char(&out, '}');
+                print_line(&out);
+                buf_done(&out);
+        } else {
+                puts(token);
+        }
         free(token);
         return EXIT_DONE;
 }

@@ -10,18 +10,13 @@ const struct command commands[] = {
 };
 const size_t command_count = ARRAY_LEN(commands);
 
-struct option {
-        int (*of)(struct ctl *ctl, const struct args *a);
-        const char *name, *value, *def, *text;
-};
 static const struct option options[] = {
 #define COMMAND(...)
 #define OPTION(id, name, value, def, text) {cmd_##id, name, value, def, text},
 #include "ctl/commands.def"
 };
 
-/* The i-th option of a command, or NULL. */
-static const struct option *option_at(const struct command *c, size_t i)
+const struct option *command_option(const struct command *c, size_t i)
 {
         for (size_t k = 0; k < ARRAY_LEN(options); k++)
                 if (options[k].of == c->run && i-- == 0)
@@ -32,7 +27,7 @@ static const struct option *option_at(const struct command *c, size_t i)
 static const struct option *option_find(const struct command *c, struct slice name, size_t *ret_at)
 {
         const struct option *o;
-        for (size_t i = 0; (o = option_at(c, i)); i++) {
+        for (size_t i = 0; (o = command_option(c, i)); i++) {
                 CHECK(i < ARGS_OPTIONS_MAX);
                 *ret_at = i;
                 if (slice_is(name, o->name))
@@ -70,7 +65,7 @@ void command_help(const struct command *c, struct buf *out)
         buf_printf(out, "%s\n\nusage: ternctl %s [options]%s%s\n\n", c->summary, c->name,
                 c->arguments[0] ? " " : "", c->arguments);
         const struct option *o;
-        for (size_t i = 0; (o = option_at(c, i)); i++) {
+        for (size_t i = 0; (o = command_option(c, i)); i++) {
                 char left[64];
                 snprintf(left, sizeof(left), "--%s%s%s", o->name, o->value[0] ? " " : "", o->value);
                 buf_printf(out, "  %-18s %s", left, o->text);

@@ -34,6 +34,12 @@ extern const size_t command_count;
 
 /* The command that argv[1…] names; *ret_used is the number of words. NULL if none. */
 const struct command *command_find(int argc, char **argv, int *ret_used);
+struct option {
+        int (*of)(struct ctl *ctl, const struct args *a);
+        const char *name, *value, *def, *text; /* value "" = a flag; def "" = none */
+};
+/* The i-th option of a command, or NULL. */
+const struct option *command_option(const struct command *c, size_t i);
 /* Help of one command; of all. */
 void command_help(const struct command *c, struct buf *out);
 void command_help_all(struct buf *out);

@@ -6,6 +6,8 @@
  */
 #include "ctl/ctl.h"
 
+#include "ctl/manual.h"
+
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -68,6 +70,10 @@ static int common(int argc, char **argv)
         int code = EXIT_DONE;
         if (strcmp(first, "--version") == 0) {
                 buf_add_str(&out, "ternctl " TERN_VERSION "\n");
+        } else if (strcmp(first, "--completion") == 0) {
+                manual_completion(&out);
+        } else if (strcmp(first, "--man") == 0) {
+                manual_page(all, n, &out);
         } else if (strcmp(first, "--help") == 0 || strcmp(first, "-h") == 0 ||
                    (strcmp(first, "help") == 0 && argc == 2)) {
                 command_help_all(&out);
