@@ -36,9 +36,10 @@ struct record {
         uint16_t topic; /* index into the feed's topic table */
         uint16_t partition;
         uint32_t flags;
-        uint32_t key_n, id_n, type_n, source_n, headers_n, value_n;
+        uint32_t key_n, id_n, type_n, trace_n, value_n;
         _Atomic(struct msg *) frames[RECORD_FRAMES]; /* one reference each */
-        /* key, id, type, source, other headers as "name\0value_n(4 bytes LE)value" runs, value; in that order */
+        /* key, id, type, traceparent, value; in that order. Other headers are not kept: there may be a
+         * million records, and nothing asks for them. */
         char bytes[];
 };
 
@@ -54,16 +55,14 @@ static inline struct slice record_type(const struct record *r)
 {
         return slice_of(r->bytes + r->key_n + r->id_n, r->type_n);
 }
-static inline struct slice record_source(const struct record *r)
+/* The traceparent header (W3C Trace Context); n 0 if there was none. */
+static inline struct slice record_trace(const struct record *r)
 {
-        return slice_of(r->bytes + r->key_n + r->id_n + r->type_n, r->source_n);
+        return slice_of(r->bytes + r->key_n + r->id_n + r->type_n, r->trace_n);
 }
-/* The value of another header, e.g. "traceparent", "content-type"; n 0 if absent. */
-struct slice record_header(const struct record *r, const char *name);
 static inline struct slice record_value(const struct record *r)
 {
-        return slice_of(
-                r->bytes + r->key_n + r->id_n + r->type_n + r->source_n + r->headers_n, r->value_n);
+        return slice_of(r->bytes + r->key_n + r->id_n + r->type_n + r->trace_n, r->value_n);
 }
 /* Releases the shared frames: the record's owner calls it when every shard has delivered the record. */
 void record_drop_frames(struct record *r);

@@ -6,32 +6,18 @@
 
 #include <errno.h>
 
-#define HEADER_MAX 1024  /* bytes of one other header's value; longer ones are not kept */
-#define HEADERS_MAX 4096 /* of all of them */
+#define TRACE_MAX 128 /* bytes of a traceparent: 55 in its first version */
 #define VALUE_BYTES_MAX 1000000
 
 void envelope_done(struct envelope *e)
 {
-        buf_done(&e->headers);
         buf_done(&e->scratch);
-}
-
-static void keep_header(struct buf *out, const struct bus_header *h)
-{
-        if (h->value.n > HEADER_MAX || out->n + h->name.n + 5 + h->value.n > HEADERS_MAX ||
-                slice_find(h->name, '\0') >= 0)
-                return;
-        uint8_t n[4] = {(uint8_t)h->value.n, (uint8_t)(h->value.n >> 8), 0, 0};
-        buf_add_slice(out, h->name);
-        buf_add_char(out, '\0');
-        buf_add(out, n, sizeof(n));
-        buf_add_slice(out, h->value);
 }
 
 /* The last header of a name counts, as bus_record_header() says. */
 static void read_headers(struct envelope *e, const struct bus_record *r, struct event_envelope *env)
 {
-        buf_reset(&e->headers);
+        e->trace = SLICE_NONE;
         for (size_t i = 0; i < r->header_count; i++) {
                 const struct bus_header *h = &r->headers[i];
                 if (slice_is(h->name, "ce_id"))
@@ -40,10 +26,10 @@ static void read_headers(struct envelope *e, const struct bus_record *r, struct 
                         env->type = h->value;
                 else if (slice_is(h->name, "ce_source"))
                         env->source = h->value;
-                else if (!slice_is(h->name, "ce_specversion"))
-                        keep_header(&e->headers, h);
-                if (slice_is(h->name, "content-type"))
+                else if (slice_is(h->name, "content-type"))
                         env->content_type = h->value;
+                else if (slice_is(h->name, "traceparent") && h->value.n <= TRACE_MAX)
+                        e->trace = h->value;
         }
 }
 
@@ -65,7 +51,6 @@ int envelope_read(struct envelope *e, const struct feed_topic *topic, uint32_t p
         e->key = env.key;
         e->id = env.id;
         e->type = env.type;
-        e->source = env.source;
         e->value = env.value;
         e->foreign = (topic->rooms && !env.key.p) ||
                      (topic->foreign_check && (!env.key.p || partition_of(env.key, partitions) !=
@@ -75,8 +60,7 @@ int envelope_read(struct envelope *e, const struct feed_topic *topic, uint32_t p
 
 size_t envelope_bytes(const struct envelope *e, bool with_value)
 {
-        return e->key.n + e->id.n + e->type.n + e->source.n +
-               (with_value ? e->headers.n + e->value.n : 0);
+        return e->key.n + e->id.n + e->type.n + (with_value ? e->trace.n + e->value.n : 0);
 }
 
 /* The embedded broker stamps nothing; then the producer's own time has to do. */
@@ -107,11 +91,10 @@ void envelope_write(const struct envelope *e, const struct bus_record *r, uint32
         dst->key_n = (uint32_t)e->key.n;
         dst->id_n = (uint32_t)e->id.n;
         dst->type_n = (uint32_t)e->type.n;
-        dst->source_n = (uint32_t)e->source.n;
-        char *at = append(append(append(append(dst->bytes, e->key), e->id), e->type), e->source);
+        char *at = append(append(append(dst->bytes, e->key), e->id), e->type);
         if (!with_value)
                 return;
-        dst->headers_n = (uint32_t)e->headers.n;
+        dst->trace_n = (uint32_t)e->trace.n;
         dst->value_n = (uint32_t)e->value.n;
-        append(append(at, buf_slice(&e->headers)), e->value);
+        append(append(at, e->trace), e->value);
 }

@@ -13,13 +13,12 @@
 #include "feed/feed.h"
 
 struct envelope {
-        struct slice key, id, type, source, value;
-        struct buf headers; /* the other headers, as record.h wants them; kept from call to call */
+        struct slice key, id, type, trace, value;
         struct buf scratch; /* what normalizing made */
         bool foreign;
 };
 
-#define ENVELOPE_EMPTY ((struct envelope){.headers = BUF_EMPTY, .scratch = BUF_EMPTY})
+#define ENVELOPE_EMPTY ((struct envelope){.scratch = BUF_EMPTY})
 
 void envelope_done(struct envelope *e);
 /* Slices point into r or e until the next call. 0, or -EINVAL: the record counts for nobody. */

@@ -74,8 +74,7 @@ struct record *slab_next(struct slab *s, size_t *at)
         if (*at >= s->used)
                 return NULL;
         struct record *r = (struct record *)(void *)(s->data + *at);
-        *at += record_size(
-                (size_t)r->key_n + r->id_n + r->type_n + r->source_n + r->headers_n + r->value_n);
+        *at += record_size((size_t)r->key_n + r->id_n + r->type_n + r->trace_n + r->value_n);
         return r;
 }
 

@@ -136,28 +136,6 @@ static void a_message_is_shared_not_copied(void **state)
         outbox_done(&b);
 }
 
-static void headers_of_a_record_are_found_by_name(void **state)
-{
-        UNUSED(state);
-        static const char runs[] = "traceparent\0\5\0\0\0hello"
-                                   "content-type\0\0\0\0\0"
-                                   "x\0\1\0\0\0y";
-        size_t n = sizeof(runs) - 1;
-        struct record *r = calloc(1, sizeof(*r) + 8 + n);
-        memcpy(r->bytes, "keyidtys", 8);
-        r->key_n = 3;
-        r->id_n = 2;
-        r->type_n = 2;
-        r->source_n = 1;
-        memcpy(r->bytes + 8, runs, n);
-        r->headers_n = (uint32_t)n;
-        assert_true(slice_is(record_header(r, "traceparent"), "hello"));
-        assert_true(slice_is(record_header(r, "x"), "y"));
-        assert_int_equal(record_header(r, "content-type").n, 0);
-        assert_null(record_header(r, "absent").p);
-        free(r);
-}
-
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -167,7 +145,6 @@ int main(void)
                 cmocka_unit_test(a_drop_keeps_answers_and_what_is_half_written),
                 cmocka_unit_test(only_volatile_messages_owe_nobody_anything),
                 cmocka_unit_test(a_message_is_shared_not_copied),
-                cmocka_unit_test(headers_of_a_record_are_found_by_name),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
