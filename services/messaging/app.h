@@ -15,6 +15,7 @@
 #include "bus/bus.h"
 #include "feed/feed.h"
 #include "http/server.h"
+#include "messaging/namespaces.h"
 #include "peer/key.h"
 #include "store/store.h"
 
@@ -39,6 +40,7 @@ struct app {
         struct http_settings http_settings;
         struct peer_settings peer_settings;
         struct store_settings store_settings;
+        struct namespaces namespaces;
         char instance[65];
         char source[96]; /* ce_source of this gateway's records */
         struct lifecycle lifecycle;

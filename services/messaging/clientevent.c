@@ -38,8 +38,7 @@ static void rooms_json(const struct session *s, struct buf *out)
         buf_add_char(out, '[');
         list_for_each(it, &s->sub.rooms)
         {
-                struct slice key =
-                        subscription_key(list_entry(it, struct subscription, in_sub));
+                struct slice key = subscription_key(list_entry(it, struct subscription, in_sub));
                 if (slice_starts(key, "user:") || named == ROOMS_NAMED_MAX)
                         continue;
                 if (named++)
@@ -140,7 +139,8 @@ void clientevent_pass_on(struct session *s, const struct sio_event *ev)
         call_ref(c);
         /* Both the record's id and the token. */
         uuid_v7(clock_wall_ms(), c->message_id);
-        if (ev->ack_id >= 0 && gw->asks_by_token.count >= gw->app->settings.client_events_waiting_max) {
+        if (ev->ack_id >= 0 &&
+                gw->asks_by_token.count >= gw->app->settings.client_events_waiting_max) {
                 count(gw, "busy");
                 call_fail(c, ERR_BUSY,
                         "too many events wait for a backend's answer "
@@ -151,8 +151,8 @@ void clientevent_pass_on(struct session *s, const struct sio_event *ev)
                 /* A backend may be quicker than Kafka's report. */
                 if (ev->ack_id >= 0)
                         wait_for_answer(c);
-                if (!call_produce(c, "client.events", EVENT_CLIENT_EVENT,
-                            slice_str(c->message_id), slice_str(c->user), passed_on))
+                if (!call_produce(c, "client.events", EVENT_CLIENT_EVENT, slice_str(c->message_id),
+                            slice_str(c->user), passed_on))
                         count(gw, "busy");
         }
         call_unref(c);

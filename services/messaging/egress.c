@@ -103,14 +103,15 @@ static struct msg *on_frame(
         const char *name = egress_event_name(e);
         if (!name)
                 return NULL;
-        struct slice stamp = variant == VARIANT_CURSOR ? cursor : SLICE_NONE;
+        struct slice stamp = variant_has_cursor(variant) ? cursor : SLICE_NONE;
         struct msg *m;
         if (e->type == EVENT_EMIT) {
                 m = emit_frame(gw, stamp);
         } else {
                 struct buf json = BUF_EMPTY;
                 event_client_json(e, record_seq(r), r->timestamp_ms, &json);
-                m = sio_frame(SLICE_LIT("/"), slice_str(name), buf_slice(&json), stamp, NULL, 0);
+                m = sio_frame(gw->app->namespaces.names[variant_nsp(variant)], slice_str(name),
+                        buf_slice(&json), stamp, NULL, 0);
                 buf_done(&json);
         }
         m->timestamp_ms = r->timestamp_ms;
@@ -140,8 +141,11 @@ static enum fanout_verdict on_verdict(void *app, struct subscription *sn, const 
         struct session *s = container_of(sn->sub, struct session, sub);
         if (e->type == EVENT_EMIT && !emit_is_for(&gw->emit, s))
                 return FANOUT_SKIP;
-        bool self = (e->type == EVENT_MEMBER_ADDED || e->type == EVENT_MEMBER_REMOVED) &&
-                    slice_is(session_user(s), e->user_id);
+        bool membership = e->type == EVENT_MEMBER_ADDED || e->type == EVENT_MEMBER_REMOVED;
+        bool self = membership && slice_is(session_user(s), e->user_id);
+        /* Rooms are everywhere, chat is in / alone. */
+        if (e->type != EVENT_EMIT && !membership && session_nsp(s) != 0)
+                return FANOUT_SKIP;
         if (self && e->type == EVENT_MEMBER_REMOVED)
                 return FANOUT_DELIVER_AND_MUTE;
         if (self)

@@ -22,6 +22,7 @@ struct client_event {
         const char *name;
         void (*operation)(struct call *c);
         parse_fn parse;
+        enum { EVERYWHERE, IN_ROOT } where;
 };
 
 /* An event that waits for its lane; owns a copy of its bytes. */
@@ -124,15 +125,18 @@ static bool parse_read(struct call *c, struct slice arg)
 }
 
 static const struct client_event client_events[] = {
-#define CLIENT_EVENT(name, operation, args, text) {name, operation, parse_##args},
+#define CLIENT_EVENT(name, operation, args, where, text) {name, operation, parse_##args, where},
 #include "messaging/events.def"
 };
 
-static const struct client_event *find_event(struct slice name)
+/* Other namespaces have rooms, but no chat. */
+static const struct client_event *find_event(const struct session *s, struct slice name)
 {
         for (size_t i = 0; i < ARRAY_LEN(client_events); i++)
                 if (slice_is(name, client_events[i].name))
-                        return &client_events[i];
+                        return session_nsp(s) == 0 || client_events[i].where == EVERYWHERE
+                                       ? &client_events[i]
+                                       : NULL;
         return NULL;
 }
 
@@ -309,7 +313,7 @@ void events_receive(void *app, struct sio_socket *so, const struct sio_event *ev
         struct session *s = sio_user(so);
         if (s->state != SESSION_LIVE)
                 return;
-        const struct client_event *type = find_event(ev->name);
+        const struct client_event *type = find_event(s, ev->name);
         if (over_a_limit(s, ev))
                 return;
         bool foreign = !type && clientevent_allowed(s->gw->app->settings.client_events, ev->name);

@@ -17,8 +17,18 @@
 #include "net/shard.h"
 #include "proto/event.h"
 
-/* Frames that differ in their last argument. */
-enum { VARIANT_CURSOR, VARIANT_PLAIN };
+/* Frames that differ in their last argument, and in their namespace: a subscriber's variant is twice the index of its
+ * namespace, plus one of these. */
+enum { VARIANT_CURSOR, VARIANT_PLAIN, VARIANTS_OF_NAMESPACE };
+
+static inline unsigned variant_nsp(unsigned variant)
+{
+        return variant / VARIANTS_OF_NAMESPACE;
+}
+static inline bool variant_has_cursor(unsigned variant)
+{
+        return variant % VARIANTS_OF_NAMESPACE == VARIANT_CURSOR;
+}
 
 struct gateway {
         struct app *app; /* borrowed, frozen */

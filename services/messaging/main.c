@@ -60,6 +60,7 @@ static void check_together(struct app *app, struct buf *faults)
                         "TERN_AUTH=off needs TERN_SPLICE_BIND on a loopback address, it is %s\n",
                         app->peer_settings.bind);
         peer_settings_check(&app->peer_settings, faults);
+        namespaces_read(&app->namespaces, app->settings.namespaces, faults);
         if (app->http_settings.body_bytes_max < app->settings.max_payload)
                 app->http_settings.body_bytes_max = app->settings.max_payload; /* long polling */
         if (app->settings.catchup_bytes_max >= app->settings.outbox_bytes_max)

@@ -295,7 +295,7 @@ static bool make_servers(struct app *app, uint32_t *ret_port)
                 .max_payload = s->max_payload,
                 .outbox_bytes_max = s->outbox_bytes_max,
                 .catchup_bytes_max = s->catchup_bytes_max,
-                .namespaces = "/",
+                .namespaces = s->namespaces,
                 .origins = app->http_settings.origins,
                 .max_attachments = 10,
                 .socket_user_size = sizeof(struct session),

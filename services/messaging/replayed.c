@@ -9,7 +9,7 @@
 #include "messaging/emit.h"
 
 struct showing {
-        const char *user; /* NULL: everybody in the room */
+        const char *user;        /* NULL: everybody in the room */
         const struct emit *emit; /* NULL: no emit */
         struct msg *msg;
 };
@@ -19,7 +19,7 @@ static void show(void *arg, struct subscription *sn)
         const struct showing *sh = arg;
         struct session *s = container_of(sn->sub, struct session, sub);
         if (sn->muted || (sh->user && !slice_is(session_user(s), sh->user)) ||
-                (sh->emit && !emit_is_for(sh->emit, s)))
+                (sh->emit ? !emit_is_for(sh->emit, s) : session_nsp(s) != 0))
                 return;
         if (sio_push(session_socket(s), sh->msg, false) == 0)
                 sio_flush(session_socket(s));
@@ -46,8 +46,8 @@ static struct slice room_of(const struct event *e, struct slice record_key)
         return e->type == EVENT_EMIT ? record_key : slice_str(e->conversation_id);
 }
 
-static void show_in(struct gateway *gw, struct showing *sh, const struct event *e,
-        const struct event *replay)
+static void show_in(
+        struct gateway *gw, struct showing *sh, const struct event *e, const struct event *replay)
 {
         const char *name = egress_event_name(e);
         struct emit emit = {.attachment_count = 0};
@@ -64,8 +64,8 @@ static void show_in(struct gateway *gw, struct showing *sh, const struct event *
         } else {
                 event_client_json(e, replay->seq, replay->before_ms, &args);
                 mark_object(&args);
-                sh->msg = sio_frame(SLICE_LIT("/"), slice_str(name), buf_slice(&args), SLICE_NONE,
-                        NULL, 0);
+                sh->msg = sio_frame(
+                        SLICE_LIT("/"), slice_str(name), buf_slice(&args), SLICE_NONE, NULL, 0);
         }
         struct slice room = room_of(e, slice_str(replay->record_key));
         if (room.n)
@@ -90,7 +90,8 @@ void replayed_record(struct gateway *gw, const struct event *replay, struct slic
                 buf_add_slice(&user, key);
                 sh.user = buf_cstr(&user);
         }
-        if (sh.user || (to_room && slice_eq(slice_from(key, 13), room_of(&e, slice_str(replay->record_key)))))
+        if (sh.user || (to_room && slice_eq(slice_from(key, 13),
+                                           room_of(&e, slice_str(replay->record_key)))))
                 show_in(gw, &sh, &e, replay);
         buf_done(&user);
         event_done(&e);

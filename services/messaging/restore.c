@@ -262,7 +262,7 @@ void restore_start(struct session *s, struct slice user, struct slice pid, struc
         list_init(&r->wait.link);
         shard_timer_init(&r->deadline, too_late);
         shard_timer_set(r->gw->shard, &r->deadline, RESTORE_MS);
-        pid_hash(pid, r->hash);
+        pid_hash(sio_nsp(session_socket(s)), pid, r->hash);
         pid_hex(r->hash, r->hex);
         session_draw_owner(r->gw, r->owner);
         s->restore = r;

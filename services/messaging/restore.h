@@ -62,7 +62,7 @@ struct restore {
         int64_t gen; /* claimed */
         unsigned claims;
         struct restored_room *rooms; /* owned */
-        size_t room_count, asking; /* asking: the room that is asked for alone */
+        size_t room_count, asking;   /* asking: the room that is asked for alone */
         struct feed_barrier *barrier;
         struct feed_query *query;
         struct bus_send send;

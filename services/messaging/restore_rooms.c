@@ -207,8 +207,8 @@ static void ask_rights(struct restore *r, uint16_t topic, struct slice key, cons
         char epoch[16];
         snprintf(epoch, sizeof(epoch), "%" PRIu32, fanout_epoch(r->gw->fanout, TOPIC_EVENTS));
         const char *params[] = {r->user, ids, partitions, epoch};
-        r->query = feed_query(r->gw->feed, topic, key, &messaging_sql[MESSAGING_SQL_RIGHTS],
-                params, ARRAY_LEN(params), done, r);
+        r->query = feed_query(r->gw->feed, topic, key, &messaging_sql[MESSAGING_SQL_RIGHTS], params,
+                ARRAY_LEN(params), done, r);
         feed_query_bridge(r->query, key);
 }
 

@@ -149,12 +149,12 @@ static bool count_in(struct session *s, struct slice user, struct slice address)
 void session_connect(void *app, struct sio_socket *so, struct slice nsp, struct slice payload,
         const struct sio_handshake *hs)
 {
-        UNUSED(nsp);
         struct gateway *gw = app;
         struct session *s = sio_user(so);
         s->gw = gw;
         s->state = SESSION_NEW;
-        subscriber_init(&s->sub, VARIANT_CURSOR);
+        subscriber_init(&s->sub,
+                (uint8_t)(namespaces_index(&gw->app->namespaces, nsp) * VARIANTS_OF_NAMESPACE));
         list_init(&s->in_user);
         list_init(&s->calls);
         s->lanes = MAP_EMPTY;
@@ -169,6 +169,12 @@ void session_connect(void *app, struct sio_socket *so, struct slice nsp, struct 
         struct identity id;
         if (identify(s, payload, hs, &id) < 0)
                 return;
+        if (!auth_off(gw->app->auth) && !namespaces_admit(&id, nsp)) {
+                metrics_add(gw->app->metrics, M_auth_failures, AUTH_SCOPE, 1);
+                refuse(so, ERR_FORBIDDEN, "the token gives no right to this namespace");
+                identity_done(&id);
+                return;
+        }
         if (!count_in(s, slice_str(id.sub), hs->client_addr)) {
                 identity_done(&id);
                 return;
@@ -221,7 +227,7 @@ bool session_take_over(struct session *s, struct slice user, const uint8_t hash[
         snprintf(s->sid, sizeof(s->sid), "%s", sid);
         s->log = session_log_new(s, hash, gen, owner);
         s->log->written_ms = gateway_now(s->gw);
-        s->sub.variant = VARIANT_CURSOR;
+        session_set_cursor(s, true);
         s->state = SESSION_LIVE;
         return true;
 }
@@ -236,11 +242,11 @@ void session_begin(struct session *s, struct slice user, bool recovery)
         if (recovery) {
                 uint8_t hash[PID_HASH_BYTES];
                 draw_text(pid, PID_TEXT - 1);
-                pid_hash(slice_str(pid), hash);
+                pid_hash(sio_nsp(session_socket(s)), slice_str(pid), hash);
                 session_draw_owner(s->gw, owner);
                 s->log = session_log_new(s, hash, 1, owner);
         }
-        s->sub.variant = recovery ? VARIANT_CURSOR : VARIANT_PLAIN;
+        session_set_cursor(s, recovery);
         s->state = SESSION_LIVE;
         sio_accept(session_socket(s), slice_str(s->sid), slice_str(pid));
         subscriber_attach_now(s->gw->fanout, &s->sub);
@@ -347,7 +353,7 @@ void session_refresh(struct session *s, int64_t now_ms)
         int64_t reach_ms = tail_ms + gw->app->feed_settings.dedupe_window_ms;
         if (now_ms - s->log->written_ms > reach_ms / REFRESH_PARTS || s->log->unrecoverable)
                 session_log_write(s, NULL);
-        if (s->sub.variant == VARIANT_CURSOR &&
+        if (variant_has_cursor(s->sub.variant) &&
                 subscriber_stale(gw->fanout, &s->sub, tail_ms, now_ms))
                 session_send_cursor(s);
 }

@@ -87,6 +87,17 @@ static inline struct sio_socket *session_socket(struct session *s)
         return sio_socket_of(s);
 }
 struct slice session_user(const struct session *s);
+/* Index in app.namespaces. */
+static inline unsigned session_nsp(const struct session *s)
+{
+        return variant_nsp(s->sub.variant);
+}
+/* Whether its events end in a cursor from now on. */
+static inline void session_set_cursor(struct session *s, bool cursor)
+{
+        s->sub.variant = (uint8_t)(session_nsp(s) * VARIANTS_OF_NAMESPACE +
+                                   (cursor ? VARIANT_CURSOR : VARIANT_PLAIN));
+}
 
 /* sio_ops.connect and .closed. */
 void session_connect(void *app, struct sio_socket *so, struct slice nsp, struct slice payload,
@@ -122,7 +133,8 @@ void session_log_release(struct session_log *l, bool closed);
  * first record that holds the rooms as they are now. */
 void session_log_write(struct session *s, struct session_wait *w);
 void session_wait_cancel(struct session_wait *w);
-void pid_hash(struct slice pid, uint8_t ret[PID_HASH_BYTES]);
+/* What a session is found by. A pid of one namespace is unknown in every other. */
+void pid_hash(struct slice nsp, struct slice pid, uint8_t ret[PID_HASH_BYTES]);
 void pid_hex(const uint8_t hash[PID_HASH_BYTES], char ret[PID_HEX_TEXT]);
 /* A record of chat.sessions went by: another gateway may own this session now. */
 void session_record_seen(struct gateway *gw, const struct record *r);

@@ -29,9 +29,18 @@ struct session_write {
         int64_t sent_ms;
 };
 
-void pid_hash(struct slice pid, uint8_t ret[PID_HASH_BYTES])
+void pid_hash(struct slice nsp, struct slice pid, uint8_t ret[PID_HASH_BYTES])
 {
-        digest_sha256(pid, ret);
+        if (slice_is(nsp, "/")) {
+                digest_sha256(pid, ret);
+                return;
+        }
+        struct buf text = BUF_EMPTY;
+        buf_add_slice(&text, nsp);
+        buf_add_char(&text, '\n');
+        buf_add_slice(&text, pid);
+        digest_sha256(buf_slice(&text), ret);
+        buf_done(&text);
 }
 
 void pid_hex(const uint8_t hash[PID_HASH_BYTES], char ret[PID_HEX_TEXT])
@@ -150,9 +159,9 @@ static int send_record(struct session *s, bool closed, struct bus_send *send)
 static void tell_unrecoverable(struct session *s)
 {
         s->log->unrecoverable = true;
-        if (s->sub.variant != VARIANT_CURSOR || s->state != SESSION_LIVE)
+        if (!variant_has_cursor(s->sub.variant) || s->state != SESSION_LIVE)
                 return;
-        s->sub.variant = VARIANT_PLAIN;
+        session_set_cursor(s, false);
         sio_emit(session_socket(s), "cursor", SLICE_LIT("\"unrecoverable\""));
 }
 
@@ -161,7 +170,7 @@ static void tell_recoverable(struct session *s)
         if (!s->log->unrecoverable || !list_empty(&s->log->waiting))
                 return;
         s->log->unrecoverable = false;
-        s->sub.variant = VARIANT_CURSOR;
+        session_set_cursor(s, true);
         session_send_cursor(s);
 }
 

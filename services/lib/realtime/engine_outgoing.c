@@ -70,6 +70,17 @@ struct msg *engine_drop_events(struct engine_session *s)
         return first;
 }
 
+const struct msg *engine_droppable(
+        struct engine_session *s, bool (*is)(const struct msg *m, const void *arg), const void *arg)
+{
+        into_ring(s);
+        struct msg *m;
+        for (uint32_t i = s->out.front_off > 0; (m = outbox_peek(&s->out, i)); i++)
+                if ((m->flags & MSG_EVENT) && is(m, arg))
+                        return m;
+        return NULL;
+}
+
 void engine_drop_all(struct engine_session *s)
 {
         count_queued(s, -(int64_t)engine_queued(s));
@@ -90,6 +101,8 @@ static void owe_drained(struct engine_session *s, uint32_t level)
 /* At the bound: the client reads on from its cursor. */
 static void drop_at_bound(struct engine_session *s)
 {
+        if (s->es->srv->ops.dropping)
+                s->es->srv->ops.dropping(s->es->app, s);
         struct msg *first = engine_drop_events(s);
         owe_drained(s, s->es->srv->o.outbox_bytes_max / 2);
         if (s->es->srv->ops.dropped)

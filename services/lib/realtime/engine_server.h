@@ -63,6 +63,8 @@ struct engine_ops {
         /* As in socketio_server.h. May be NULL. */
         void (*drained)(void *app, struct engine_session *s);
         void (*dropped)(void *app, struct engine_session *s, const struct msg *first);
+        /* Just before: engine_droppable() tells what goes. May be NULL. */
+        void (*dropping)(void *app, struct engine_session *s);
 };
 
 struct engine_options {
@@ -122,6 +124,9 @@ struct slice engine_post_cookie(const struct engine_session *s);
  * turn after engine_send(). 0; -ENOBUFS at the bound, after ops.dropped(); -EAGAIN with catchup
  * above catchup_bytes_max: ops.drained() follows both. */
 MUST_CHECK int engine_push(struct engine_session *s, struct msg *m, bool catchup);
+/* Of the queued events that a drop would take, the oldest for which is() says so; NULL if none. Lends. */
+const struct msg *engine_droppable(struct engine_session *s,
+        bool (*is)(const struct msg *m, const void *arg), const void *arg);
 /* Queues an answer, takes over the caller's reference, and writes at the end of the turn. Too many
  * unread answers close the session. */
 void engine_send(struct engine_session *s, struct msg *m);

@@ -55,6 +55,7 @@ enum socket_state {
 struct sio_socket {
         struct sio_conn *conn; /* borrowed; outlives it */
         struct sio_socket *next;
+        struct msg *first; /* one reference while events are dropped: the oldest of this namespace */
         uint8_t nsp;    /* index in srv->nsps */
         uint8_t state;  /* enum socket_state */
         uint8_t reason; /* enum sio_close_reason, once ENDED */

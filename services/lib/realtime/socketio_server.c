@@ -64,13 +64,48 @@ static void on_drained(void *app, struct engine_session *s)
                         ss->srv->ops.drained(ss->app, so);
 }
 
+/* The namespace of an event's frame: 42/admin,["…"] or 451-/admin,["…"]. */
+static struct slice frame_nsp(const struct msg *m)
+{
+        struct slice text = slice_from(slice_of(m->bytes + m->poll_at, m->poll_n), 2);
+        while (text.n && text.p[0] >= '0' && text.p[0] <= '9')
+                text = slice_from(text, 1);
+        if (text.n && text.p[0] == '-')
+                text = slice_from(text, 1);
+        ptrdiff_t comma = text.n && text.p[0] == '/' ? slice_find(text, ',') : -1;
+        return comma < 0 ? SLICE_LIT("/") : slice_of(text.p, (size_t)comma);
+}
+
+static bool is_of(const struct msg *m, const void *nsp)
+{
+        return slice_eq(frame_nsp(m), *(const struct slice *)nsp);
+}
+
+/* The places of one namespace's events say nothing of what another's socket has got. */
+static void on_dropping(void *app, struct engine_session *s)
+{
+        UNUSED(app);
+        struct sio_conn *c = engine_user(s);
+        bool several = c->sockets && c->sockets->next;
+        for (struct sio_socket *so = c->sockets; several && so; so = so->next) {
+                struct slice nsp = sio_nsp(so);
+                const struct msg *first = engine_droppable(s, is_of, &nsp);
+                so->first = first ? msg_ref((struct msg *)(uintptr_t)first) : NULL;
+        }
+}
+
 static void on_dropped(void *app, struct engine_session *s, const struct msg *first)
 {
         struct sio_shard *ss = app;
         struct sio_conn *c = engine_user(s);
-        for (struct sio_socket *so = c->sockets; so; so = so->next)
+        bool several = c->sockets && c->sockets->next;
+        for (struct sio_socket *so = c->sockets; so; so = so->next) {
+                struct msg *own = so->first;
+                so->first = NULL;
                 if (so->state == SOCKET_CONNECTED && ss->srv->ops.dropped)
-                        ss->srv->ops.dropped(ss->app, so, first);
+                        ss->srv->ops.dropped(ss->app, so, several ? own : first);
+                msg_unref(own);
+        }
 }
 
 static const struct engine_ops engine_callbacks = {
@@ -81,6 +116,7 @@ static const struct engine_ops engine_callbacks = {
         .due = on_due,
         .drained = on_drained,
         .dropped = on_dropped,
+        .dropping = on_dropping,
 };
 
 /* ---- life ---- */

@@ -71,8 +71,8 @@ struct sio_ops {
          * pacing. May be NULL, as the next. */
         void (*drained)(void *app, struct sio_socket *s);
         /* sio_push dropped events at the bound (see outbox_drop_events): first is the oldest
-         * dropped; NULL if only volatile. The outbox is the connection's: with several namespaces
-         * each of its sockets is called. */
+         * dropped of this socket; NULL if there was none but volatile. The outbox is the
+         * connection's: with several namespaces each of its sockets is called. */
         void (*dropped)(void *app, struct sio_socket *s, const struct msg *first);
 };
 
