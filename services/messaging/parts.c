@@ -389,6 +389,8 @@ static void drain(struct app *app)
 
 static void tear_down(struct app *app)
 {
+        /* Kafka may take its time with what was not yet confirmed. */
+        lifecycle_end_at_signal(&app->lifecycle);
         atomic_store(&app->lifecycle.draining, true);
         if (app->intake)
                 intake_shut(app->intake);

@@ -18,7 +18,6 @@
 #include "store/store.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -314,20 +313,9 @@ static int start(struct app *app)
 
 /* ---- running ---- */
 
-static void *end_at_second_signal(void *arg)
-{
-        struct app *app = arg;
-        /* 0: the program has come to its end by itself. */
-        if (lifecycle_wait(&app->lifecycle, -1) > 0)
-                _exit(0);
-        return NULL;
-}
-
 static void stop(struct app *app)
 {
-        pthread_t watch;
-        if (pthread_create(&watch, NULL, end_at_second_signal, app) == 0)
-                pthread_detach(watch);
+        lifecycle_end_at_signal(&app->lifecycle);
         struct intake *in = atomic_load(&app->intake);
         intake_stop(in);
         janitor_free(app->janitor);

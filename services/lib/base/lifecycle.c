@@ -71,6 +71,21 @@ int lifecycle_wait(struct lifecycle *lc, int timeout_ms)
         return 0;
 }
 
+static void *end_at_signal(void *arg)
+{
+        /* 0: the program has come to its end by itself. */
+        if (lifecycle_wait(arg, -1) > 0)
+                _exit(0);
+        return NULL;
+}
+
+void lifecycle_end_at_signal(struct lifecycle *lc)
+{
+        pthread_t watch;
+        if (pthread_create(&watch, NULL, end_at_signal, lc) == 0)
+                pthread_detach(watch);
+}
+
 uint64_t lifecycle_raise_nofile(void)
 {
         struct rlimit lim;

@@ -33,6 +33,8 @@ void lifecycle_retire(struct lifecycle *lc, unsigned loop);
 const char *lifecycle_stuck(struct lifecycle *lc, int64_t now_mono_ms, int64_t bound_ms);
 /* Main thread: waits for a signal up to timeout_ms (-1 for ever): its number, or 0. */
 int lifecycle_wait(struct lifecycle *lc, int timeout_ms);
+/* From now on a signal ends the process at once, with 0: for a stop that is under way. Nobody calls lifecycle_wait() after it. */
+void lifecycle_end_at_signal(struct lifecycle *lc);
 /* Raises the descriptor limit to its hard bound; returns what is in force. */
 uint64_t lifecycle_raise_nofile(void);
 
