@@ -86,6 +86,7 @@ function* settingFaults(m) {
   for (const w of m.ours().filter((x) => services.includes(componentOf(x.labels)))) {
     const env = environment(m, w.pod.containers[0]);
     const binds = gateways.includes(componentOf(w.labels)) ? ['TERN_BIND', 'TERN_OPS_BIND'] : ['TERN_OPS_BIND'];
+    if (componentOf(w.labels) === 'messaging') binds.push('TERN_SPLICE_BIND', 'TERN_SPLICE_ADDRESS');
     for (const name of binds) if (env[name]?.from !== 'status.podIP') yield `${w.name}: ${name} is not the pod's address`;
     if (componentOf(w.labels) === 'writer' && env.TERN_INSTANCE) yield `${w.name}: a named writer stays in its group when it stops`;
     if (w.pod.enableServiceLinks !== false) yield `${w.name}: services' addresses are put into the environment`;

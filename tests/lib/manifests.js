@@ -118,7 +118,7 @@ function settingsBelow(...folders) {
 
 const gatewayTables = ['lib/auth', 'lib/bus', 'lib/feed', 'lib/http', 'lib/store'];
 export const settingsOf = {
-  'tern-messaging': settingsBelow('messaging', ...gatewayTables),
+  'tern-messaging': settingsBelow('messaging', 'lib/peer', ...gatewayTables),
   'tern-notification': settingsBelow('notification', ...gatewayTables),
   'tern-writer': settingsBelow('writer', 'lib/bus', 'lib/store'),
   ternctl: settingsBelow('lib/bus', 'lib/topics', 'lib/store', 'lib/auth'),
