@@ -10,6 +10,8 @@ import { endStacks, runFile, testFiles } from './test_files.mjs';
 import { runUnits, unitNames } from './test_units.mjs';
 
 const folders = ['integration', 'conformance'];
+// Only when it is asked for by name: it takes a control plane of its own.
+const extra = 'k8s';
 const tidy = join(root, 'scripts/tidy');
 
 class Tally {
@@ -46,10 +48,11 @@ function parse(words) {
 
 /** What the words choose: {units: names, files: [{name, path}], fuzzers, tidy: boolean}. */
 function choose(wanted) {
-  const all = { units: unitNames(), files: folders.flatMap(testFiles), fuzzers: fuzzers(), tidy: existsSync(tidy) };
+  const all = { units: unitNames(), files: folders.flatMap(testFiles), extra: testFiles(extra), fuzzers: fuzzers(), tidy: existsSync(tidy) };
   if (wanted.length === 0) return all;
   const chosen = { units: [], files: [], fuzzers: wanted.includes('fuzz') ? all.fuzzers : [], tidy: wanted.includes('tidy') && all.tidy };
-  for (const word of wanted) {
+  if (wanted.includes(extra)) chosen.files.push(...all.extra);
+  for (const word of wanted.filter((w) => w !== extra)) {
     const whole = word === 'unit' || word === 'tidy' || word === 'fuzz' || folders.includes(word);
     const units = word === 'unit' ? all.units : whole ? [] : all.units.filter((n) => n.includes(word));
     const files = all.files.filter((f) => (folders.includes(word) ? f.name.startsWith(`${word}/`) : !whole && f.name.includes(word)));
@@ -58,7 +61,7 @@ function choose(wanted) {
     chosen.files.push(...files);
   }
   chosen.units = [...new Set(chosen.units)];
-  chosen.files = all.files.filter((f) => chosen.files.includes(f));
+  chosen.files = [...all.files, ...all.extra].filter((f) => chosen.files.includes(f));
   return chosen;
 }
 
@@ -103,6 +106,7 @@ const began = Date.now();
 try {
   const { wanted, repeat } = parse(process.argv.slice(2));
   const chosen = choose(wanted);
+  if (wanted.includes(extra)) (await import('./k8s_build.mjs')).buildCluster();
   for (let i = 1; i <= repeat; i++) {
     if (repeat > 1) console.log(`--- run ${i} of ${repeat}`);
     await runAll(chosen, context);
