@@ -28,7 +28,7 @@ const thirdParty = [
 const systemFolders = ['sys/', 'arpa/', 'netinet/', 'net/', 'linux/'];
 const systemHeaders = new Set(
   (
-    'assert ctype dirent errno fcntl getopt ifaddrs inttypes limits locale malloc math netdb poll pthread pwd sched semaphore setjmp ' +
+    'assert ctype dirent endian errno fcntl getopt ifaddrs inttypes limits locale malloc math netdb poll pthread pwd sched semaphore setjmp ' +
     'signal spawn stdalign stdarg stdatomic stdbool stddef stdint stdio stdlib stdnoreturn string strings syslog termios time ' +
     'unistd wchar'
   )
