@@ -121,7 +121,7 @@ bool mailbox_wait(struct mailbox *mb, int timeout_ms)
         return !over;
 }
 
-bool mailbox_wait_one(struct mailbox *mb, int timeout_ms)
+bool mailbox_take_one(struct mailbox *mb, int timeout_ms, struct mail **ret)
 {
         pthread_mutex_lock(&mb->lock);
         wait_for_mail(mb, timeout_ms);
@@ -130,10 +130,7 @@ bool mailbox_wait_one(struct mailbox *mb, int timeout_ms)
                 mb->count--;
         bool over = mb->closed && !it;
         pthread_mutex_unlock(&mb->lock);
-        if (it) {
-                struct mail *m = list_entry(it, struct mail, link);
-                m->run(m);
-        }
+        *ret = it ? list_entry(it, struct mail, link) : NULL;
         return !over;
 }
 

@@ -35,8 +35,9 @@ size_t mailbox_run(struct mailbox *mb);
 /* Owner, for plain threads: waits until a message is there, the box is closed, or timeout_ms (-1
  * for ever) passed; then runs all. False once closed and empty. */
 bool mailbox_wait(struct mailbox *mb, int timeout_ms);
-/* As above, but takes one message only: for pools in which several threads wait on one box. */
-bool mailbox_wait_one(struct mailbox *mb, int timeout_ms);
+/* As above, but takes one message only, and leaves it to the caller to run: for pools in which several threads wait on
+ * one box. *ret is NULL if none came. */
+bool mailbox_take_one(struct mailbox *mb, int timeout_ms, struct mail **ret);
 /* No post succeeds afterwards. */
 void mailbox_close(struct mailbox *mb);
 /* Messages waiting; a glance, for gauges. */

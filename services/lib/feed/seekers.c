@@ -108,26 +108,30 @@ static bool take(struct seeker *sk, struct seek_job *j, const struct bus_record 
         return j->page.count >= rd->records_max || j->page.used >= PAGE_BYTES_MAX;
 }
 
-/* Where the window before the range begins. from itself if that cannot be told. */
-static int64_t window_start(struct seeker *sk, const struct seek_job *j)
+/* Where the window before the range begins. 0, or -EAGAIN: Kafka does not say, and without it a duplicate would be shown. */
+static int window_start(struct seeker *sk, const struct seek_job *j, int64_t *ret)
 {
         struct feed *fd = sk->pool->fd;
         const struct feed_topic *t = &fd->topics[j->rd->topic];
         const struct bus_record *r;
         size_t n = 0;
         int64_t until = clock_mono_ms() + FIRST_MS, start = j->from;
+        int more = 0;
+        *ret = j->from;
         if (!t->dedupe)
-                return j->from;
-        while (n == 0 && clock_mono_ms() < until)
-                if (seek_poll(sk->seek, POLL_MS, 1, &r, &n) != 0)
-                        break;
+                return 0;
+        while (n == 0 && more == 0 && clock_mono_ms() < until)
+                more = seek_poll(sk->seek, POLL_MS, 1, &r, &n);
         if (n == 0)
-                return j->from;
+                return more == 0
+                               ? -EAGAIN
+                               : 0; /* nothing is there, or it is gone: the range itself will tell */
         int64_t at =
                 r[0].timestamp_ms >= 0 ? r[0].timestamp_ms - fd->o.settings->dedupe_window_ms : 0;
         if (bus_offset_for_time(fd->o.bus, t->name, j->rd->partition, at, FIRST_MS, &start) < 0)
-                return j->from;
-        return start < j->from ? start : j->from;
+                return -EAGAIN;
+        *ret = start < j->from ? start : j->from;
+        return 0;
 }
 
 static enum seek_outcome range_gone(struct seeker *sk, struct seek_job *j)
@@ -152,7 +156,9 @@ static enum seek_outcome read_range(struct seeker *sk, struct seek_job *j)
                 return SEEK_FAILED;
         if (seek_start(sk->seek, topic, j->rd->partition, j->from, j->until) < 0)
                 return SEEK_FAILED;
-        int64_t start = window_start(sk, j);
+        int64_t start;
+        if (window_start(sk, j, &start) < 0)
+                return SEEK_FAILED;
         /* From the start again: the first look may have taken a record away. */
         if (seek_start(sk->seek, topic, j->rd->partition, start, j->until) < 0)
                 return SEEK_FAILED;
@@ -179,12 +185,8 @@ static enum seek_outcome read_range(struct seeker *sk, struct seek_job *j)
 
 /* ---- the pool ---- */
 
-static _Thread_local struct seeker *seeker_here; /* mail does not say who runs it */
-
-static void run_job(struct mail *m)
+static void run_job(struct seeker *sk, struct seek_job *j)
 {
-        struct seek_job *j = container_of(m, struct seek_job, mail);
-        struct seeker *sk = seeker_here;
         j->outcome = atomic_load(&sk->pool->fd->stopping) ? SEEK_FAILED : read_range(sk, j);
         if (sk->seek)
                 seek_stop(sk->seek);
@@ -196,10 +198,11 @@ static void run_job(struct mail *m)
 static void *seeker_main(void *arg)
 {
         struct seeker *sk = arg;
-        seeker_here = sk;
+        struct mail *m;
         pthread_setname_np(pthread_self(), "seeker");
-        while (mailbox_wait_one(sk->pool->mailbox, -1))
-                continue;
+        while (mailbox_take_one(sk->pool->mailbox, -1, &m))
+                if (m)
+                        run_job(sk, container_of(m, struct seek_job, mail));
         sk->seek = seek_free(sk->seek);
         envelope_done(&sk->envelope);
         return NULL;
@@ -250,7 +253,6 @@ struct seekers *seekers_free(struct seekers *pool)
 void seekers_submit(struct seekers *pool, struct seek_job *j)
 {
         list_init(&j->mail.link);
-        j->mail.run = run_job;
         if (mailbox_post(pool->mailbox, &j->mail))
                 return;
         j->outcome = SEEK_FAILED;
