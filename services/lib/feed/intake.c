@@ -179,6 +179,11 @@ static void take_record(struct feed_intake *in, uint16_t topic, struct partition
                 return;
         }
         int64_t first = t->dedupe && !in->envelope.foreign ? first_offset(in, ps, r) : r->offset;
+        if (r->timestamp_ms >= 0 && r->timestamp_ms < ps->tail_from_ms) {
+                ps->tail_start = ps->position;
+                batch_at_hand(in);
+                return;
+        }
         bool hidden = in->envelope.foreign || first != r->offset;
         bool kept = !hidden && feed_topic_is_kept(t);
         struct record *dst = keep(in, topic, r, !kept, !hidden);
@@ -253,9 +258,13 @@ static void evict(struct feed_intake *in)
 
 /* ---- a topic's log goes on elsewhere ---- */
 
-static void partition_restart(struct feed_intake *in, struct partition_state *ps, int64_t start)
+static void partition_restart(
+        struct feed_intake *in, struct partition_state *ps, int64_t start, bool anew)
 {
         ps->position = ps->tail_start = start;
+        ps->tail_from_ms = 0;
+        if (!anew)
+                return; /* ids that were seen before the hole still count */
         in->dedupe_total -= dedupe_count(&ps->dedupe);
         dedupe_done(&ps->dedupe);
 }
@@ -284,7 +293,7 @@ static int topic_restart(
         /* All at once: a record may not be taken for one of the wrong epoch. */
         int err = consumer_assign(in->consumer, parts, moved);
         for (uint16_t i = 0; err == 0 && i < moved; i++)
-                partition_restart(in, &ps[parts[i].partition], parts[i].offset);
+                partition_restart(in, &ps[parts[i].partition], parts[i].offset, anew);
         free(parts);
         if (err < 0)
                 return err;

@@ -97,6 +97,7 @@ bool feed_topic_is_linked(const struct feed_topic *t); /* by key */
 /* ---- intake.c and setup.c ---- */
 struct partition_state {
         int64_t position, tail_start;
+        int64_t tail_from_ms; /* broker time: what is older was read at the start for its id only; 0: nothing was */
         int64_t high_at_start; /* reached once position is there or the end was seen */
         bool reached;
         struct dedupe dedupe;

@@ -152,20 +152,22 @@ static int begin_partition(struct feed_intake *in, size_t topic, uint16_t p, int
         struct feed *fd = in->fd;
         const struct feed_topic *t = &fd->topics[topic];
         struct partition_state *ps = &in->parts[fd->flat[topic] + p];
-        int64_t from = high;
+        const struct feed_settings *s = fd->o.settings;
+        int64_t from = high, tail_from_ms = 0;
         int err = 0;
         if (t->from_start) {
                 err = bus_watermarks(fd->o.bus, t->name, p, ASK_MS, &from, NULL);
         } else if (t->fill) {
-                int64_t back =
-                        (int64_t)fd->o.settings->tail_fill_ms + fd->o.settings->dedupe_window_ms;
-                err = bus_offset_for_time(
-                        fd->o.bus, t->name, p, clock_wall_ms() - back, ASK_MS, &from);
+                /* Whether the tail's first records are duplicates is told by the window before it. */
+                tail_from_ms = clock_wall_ms() - s->tail_fill_ms - s->dedupe_window_ms;
+                int64_t from_ms = tail_from_ms - (t->dedupe ? s->dedupe_window_ms : 0);
+                err = bus_offset_for_time(fd->o.bus, t->name, p, from_ms, ASK_MS, &from);
         }
         if (err < 0)
                 return err;
         /* The end moved on while it was asked for: what came meanwhile is read, that is all. */
         ps->position = ps->tail_start = from;
+        ps->tail_from_ms = t->dedupe ? tail_from_ms : 0;
         ps->high_at_start = high;
         ps->reached = from >= high;
         return 0;
