@@ -6,6 +6,7 @@
  */
 #include "messaging/call.h"
 #include "messaging/clientevent.h"
+#include "messaging/restore.h"
 
 #include "base/clock.h"
 #include "wire/cursor.h"
@@ -206,6 +207,14 @@ static void on_gap(
         sio_emit(session_socket(s), "gap", slice_of(args, (size_t)n));
 }
 
+/* No gap is known of: the client comes back with what it has. */
+static void on_unreadable(void *app, struct subscriber *sub)
+{
+        struct gateway *gw = app;
+        metrics_add(gw->app->metrics, M_resumes, RESUME_UNAVAILABLE, 1);
+        session_drop(container_of(sub, struct session, sub), SIO_CLOSE_TRANSPORT_CLOSE);
+}
+
 const struct fanout_ops egress_ops = {
         .frame = on_frame,
         .cursor = on_cursor,
@@ -216,4 +225,5 @@ const struct fanout_ops egress_ops = {
         .record = on_record,
         .live = on_live,
         .gap = on_gap,
+        .unreadable = on_unreadable,
 };

@@ -133,6 +133,15 @@ static void on_gap(
         stream_gap(st, broadcast ? "broadcasts" : "notifications", from_seq, to_seq);
 }
 
+/* No gap is known of: the client comes back with what it has. */
+static void on_unreadable(void *app, struct subscriber *sub)
+{
+        struct gateway *gw = app;
+        metrics_add(gw->app->metrics, M_resumes,
+                (unsigned)metrics_label(M_resumes, "unavailable"), 1);
+        stream_close(container_of(sub, struct stream, sub), ES_CLOSE_APP);
+}
+
 const struct fanout_ops egress_ops = {
         .frame = on_frame,
         .cursor = on_cursor,
@@ -143,4 +152,5 @@ const struct fanout_ops egress_ops = {
         .record = on_record,
         .live = on_live,
         .gap = on_gap,
+        .unreadable = on_unreadable,
 };

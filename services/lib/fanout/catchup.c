@@ -424,3 +424,19 @@ void fanout_read_gap(struct fanout *f, struct attach_read *rd, int64_t to_seq, i
         attach_read_free(rd);
         fanout_leave(f);
 }
+
+void fanout_read_failed(struct fanout *f, struct attach_read *rd, int64_t now_ms)
+{
+        fanout_enter(f);
+        struct subscriber *outer = f->current;
+        struct subscriber *s = answered(f, rd, TIER_TAIL, now_ms);
+        f->current = s;
+        if (s) {
+                subscriber_make_runnable(f, s);
+                if (f->ops.unreadable)
+                        f->ops.unreadable(f->app, s);
+        }
+        f->current = outer == s ? f->current : outer;
+        attach_read_free(rd);
+        fanout_leave(f);
+}

@@ -138,10 +138,15 @@ struct fanout_ops {
         void (*gap)(
                 void *app, struct subscriber *s, int32_t slot, int64_t from_seq, int64_t to_seq);
 
+        /* Older records that it needs cannot be read now, and nobody can say whether they are still there: no gap. The
+         * application closes the transport, so that the client comes back with what it has; else it is asked for again.
+         * May be NULL. */
+        void (*unreadable)(void *app, struct subscriber *s);
+
         /* The rest is feed's; applications leave it NULL. */
         void *reader; /* first argument of the three below */
-        /* Starts reading older records; answered by fanout_read_page() or fanout_read_gap(), on
-         * this thread, also at once. */
+        /* Starts reading older records; answered by fanout_read_page(), fanout_read_gap() or fanout_read_failed(), on
+         * this thread, the first two also at once. */
         void (*read_old)(void *reader, struct attach_read *rd);
         /* Nobody wants the answer any more: rd->sub is NULL, and rd is the reader's to free (attach_read_free(), or by
          * answering it all the same). */
@@ -284,5 +289,7 @@ void fanout_read_page(struct fanout *f, struct attach_read *rd, const struct rec
         size_t count, int64_t next_seq, enum fanout_tier tier, int64_t now_ms);
 /* [rd->from_seq, to_seq) cannot be had; otherwise as a page. */
 void fanout_read_gap(struct fanout *f, struct attach_read *rd, int64_t to_seq, int64_t now_ms);
+/* Nobody could say for a long time: see ops.unreadable. */
+void fanout_read_failed(struct fanout *f, struct attach_read *rd, int64_t now_ms);
 
 #endif

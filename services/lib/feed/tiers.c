@@ -1,7 +1,7 @@
 /*
- * Older records for fanout: a page from Postgres if it can prove to be complete; what Postgres does not have yet from
- * Kafka; a gap only for what neither will ever have. While nobody can say, the question is asked again, for
- * read_give_up_ms.
+ * Older records for fanout: a page from Postgres if it can prove to be complete; what Postgres does not have from
+ * Kafka; a gap only for what neither will ever have: Kafka has said that it is gone, and Postgres, asked after that, does not
+ * have it. While somebody cannot say, the question is asked again, for read_give_up_ms; then the client has to come again.
  */
 #include "feed/internal.h"
 
@@ -25,7 +25,7 @@ struct feed_read {
         struct attach_read *rd;
         int64_t again_ms, until_ms; /* until: give up */
         bool waiting;               /* in reads_retry */
-        bool store_away;            /* Postgres did not answer: it may have what Kafka has lost */
+        int64_t gone_seq; /* Kafka's log begins there, beyond the range's start; 0: not known to */
 };
 
 static struct feed_shard *shard_of(const struct feed_read *r)
@@ -44,6 +44,12 @@ static int64_t seq_of(uint32_t epoch, int64_t offset)
 }
 
 static void read_start(struct feed_shard *fs, struct attach_read *rd);
+static void ask_postgres(struct feed_read *r);
+
+static bool is_archived(const struct feed_read *r)
+{
+        return r->fd->o.store && r->fd->topics[r->rd->topic].event_table_topic;
+}
 
 /* ---- answers ---- */
 
@@ -99,12 +105,24 @@ static void answer_gap(struct feed_read *r, int64_t to_seq)
         start_waiting(fs);
 }
 
+static void answer_failed(struct feed_read *r)
+{
+        struct feed_shard *fs = shard_of(r);
+        struct attach_read *rd = r->rd;
+        log_warn(r->fd->o.log, "older_records_unreadable",
+                F_STR("topic", r->fd->topics[rd->topic].name), F_INT("partition", rd->partition),
+                F_INT("from_seq", rd->from_seq));
+        release(fs, r);
+        fanout_read_failed(fs->fanout, rd, clock_mono_ms());
+        start_waiting(fs);
+}
+
 /* Neither side can say now. */
 static void wait_or_give_up(struct feed_read *r)
 {
         int64_t now = clock_mono_ms();
         if (now >= r->until_ms) {
-                answer_gap(r, r->rd->until_seq);
+                answer_failed(r);
                 return;
         }
         r->again_ms = now + AGAIN_MS;
@@ -133,8 +151,12 @@ static void run_seek_result(struct mail *m)
                         TIER_TAIL); /* nobody listens: fanout frees it */
         } else if (r->seek.outcome == SEEK_PAGE) {
                 answer_page(r, &page, seq_of(epoch, r->seek.next_offset), TIER_KAFKA);
-        } else if (r->seek.outcome == SEEK_GONE && !r->store_away) {
-                answer_gap(r, seq_of(epoch, r->seek.next_offset));
+        } else if (r->seek.outcome == SEEK_GONE) {
+                r->gone_seq = seq_of(epoch, r->seek.next_offset);
+                if (is_archived(r))
+                        ask_postgres(r); /* the writer may have come by before it was cut off */
+                else
+                        answer_gap(r, r->gone_seq);
         } else {
                 wait_or_give_up(r);
         }
@@ -199,6 +221,15 @@ static void read_rows(
         loose_seal(page);
 }
 
+/* Where the gap ends: the archive has records again from there on, or the log, or it is asked for from elsewhere. */
+static int64_t first_of(const struct feed_read *r, uint32_t epoch, int64_t archived)
+{
+        int64_t to = r->rd->until_seq;
+        if (archived < INT64_MAX && epoch == r->rd->epoch && seq_of(epoch, archived) < to)
+                to = seq_of(epoch, archived);
+        return r->gone_seq > r->rd->from_seq && r->gone_seq < to ? r->gone_seq : to;
+}
+
 /*
  * The archive has all of [complete_from, next_offset). An older epoch is over: it is complete if the archive came as far as
  * the client had come, for then nobody knows of anything that is missing.
@@ -218,14 +249,13 @@ static void judge(struct feed_read *r, const struct store_job *j)
                 answer_gap(r, rd->until_seq);
                 return;
         }
-        if (from < complete_from) {
-                answer_gap(r, over || seq_of(epoch, complete_from) > rd->until_seq
-                                      ? rd->until_seq
-                                      : seq_of(epoch, complete_from));
+        bool lacks = from < complete_from || next <= from;
+        if (!over && lacks && r->gone_seq <= rd->from_seq) {
+                ask_kafka(r);
                 return;
         }
-        if (!over && next <= from) {
-                ask_kafka(r);
+        if (lacks && (!over || from < complete_from)) {
+                answer_gap(r, first_of(r, epoch, from < complete_from ? complete_from : INT64_MAX));
                 return;
         }
         struct loose page = {0};
@@ -247,7 +277,6 @@ static void on_stored(struct store_job *j)
                         TIER_TAIL); /* nobody listens: fanout frees it */
                 return;
         }
-        r->store_away = j->err != 0;
         if (j->err == 0) {
                 judge(r, j);
                 return;
@@ -256,7 +285,7 @@ static void on_stored(struct store_job *j)
                 log_error(r->fd->o.log, "statement_failed", F_STR("statement", "feed_events"),
                         F_STR("reason", j->error));
         /* Kafka is the truth for what it still has. */
-        if (epoch_of(r->rd->from_seq) == r->rd->epoch)
+        if (epoch_of(r->rd->from_seq) == r->rd->epoch && !r->gone_seq)
                 ask_kafka(r);
         else
                 wait_or_give_up(r);
@@ -312,12 +341,12 @@ static void ask_postgres(struct feed_read *r)
 
 static void ask(struct feed_read *r)
 {
-        if (r->fd->o.store && r->fd->topics[r->rd->topic].event_table_topic)
+        if (is_archived(r))
                 ask_postgres(r);
         else if (epoch_of(r->rd->from_seq) == r->rd->epoch)
                 ask_kafka(r);
         else
-                wait_or_give_up(r);
+                answer_gap(r, r->rd->until_seq);
 }
 
 /* ---- fanout's side ---- */

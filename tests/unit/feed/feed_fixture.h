@@ -51,7 +51,7 @@ struct fixture {
 struct client {
         struct subscriber sub;
         int64_t seqs[NOTED_MAX];
-        unsigned count, lives, gaps;
+        unsigned count, lives, gaps, unreadable;
         int64_t gap_from, gap_to;
         enum fanout_tier tier;
         unsigned limit; /* events it takes before it says -EAGAIN; 0: all */
@@ -131,6 +131,12 @@ static inline void fixture_gap(
         c->gap_to = to_seq;
 }
 
+static inline void fixture_unreadable(void *app, struct subscriber *s)
+{
+        UNUSED(app);
+        container_of(s, struct client, sub)->unreadable++;
+}
+
 static const struct fanout_ops fixture_ops = {
         .frame = fixture_frame,
         .cursor = fixture_cursor,
@@ -139,6 +145,7 @@ static const struct fanout_ops fixture_ops = {
         .record = fixture_record,
         .live = fixture_live,
         .gap = fixture_gap,
+        .unreadable = fixture_unreadable,
 };
 
 /* ---- life ---- */

@@ -144,7 +144,7 @@ static void what_postgres_does_not_have_yet_comes_from_kafka(void **state)
         assert_int_equal(alice.gaps, 0);
 }
 
-static void rows_that_are_gone_are_a_gap_and_the_rest_is_delivered(void **state)
+static void rows_that_are_gone_come_from_kafka_if_it_has_them(void **state)
 {
         UNUSED(state);
         archive(1, 250, 500);
@@ -152,11 +152,43 @@ static void rows_that_are_gone_are_a_gap_and_the_rest_is_delivered(void **state)
         start_feed(500);
         attach(1, 100);
         run_until(&x, alice.lives == 1);
+        assert_int_equal(alice.tier, TIER_KAFKA);
+        assert_int_equal(alice.gaps, 0);
+        assert_int_equal(alice.count, 400);
+        check_seqs_rise(&alice);
+}
+
+static void rows_of_an_older_epoch_that_are_gone_are_a_gap(void **state)
+{
+        UNUSED(state);
+        sql("INSERT INTO log_epoch VALUES ('chat.events', 2, 'b', 4)");
+        archive(1, 40, 50);
+        ingested(1, 50, 40);
+        start_feed(20);
+        attach(1, 10);
+        run_until(&x, alice.lives == 1);
         assert_int_equal(alice.tier, TIER_GAP);
         assert_int_equal(alice.gaps, 1);
-        assert_int_equal(alice.gap_from, seq(1, 100));
-        assert_int_equal(alice.gap_to, seq(1, 250));
-        assert_int_equal(alice.count, 250);
+        assert_int_equal(alice.gap_from, seq(1, 10));
+        assert_int_equal(alice.count, 20);
+}
+
+static void a_range_that_nobody_can_tell_of_is_no_gap(void **state)
+{
+        UNUSED(state);
+        sql("INSERT INTO log_epoch VALUES ('chat.events', 1, 'a', 4), ('chat.events', 2, 'b', 4)");
+        archive(1, 0, 50);
+        ingested(1, 50, 0);
+        start_feed(20);
+        pg_kill(&pg, SIGQUIT);
+        attach(1, 10);
+        run_until(&x, alice.unreadable == 1);
+        assert_int_equal(alice.gaps, 0);
+        assert_int_equal(alice.count, 0);
+        pg_run(&pg);
+        run_until(&x, alice.lives == 1); /* who is not closed is asked for again */
+        assert_int_equal(alice.gaps, 0);
+        assert_int_equal(alice.count, 60);
 }
 
 static void holes_of_other_keys_are_no_gap(void **state)
@@ -370,7 +402,11 @@ int main(void)
                 cmocka_unit_test_setup_teardown(
                         what_postgres_does_not_have_yet_comes_from_kafka, start, stop),
                 cmocka_unit_test_setup_teardown(
-                        rows_that_are_gone_are_a_gap_and_the_rest_is_delivered, start, stop),
+                        rows_that_are_gone_come_from_kafka_if_it_has_them, start, stop),
+                cmocka_unit_test_setup_teardown(
+                        rows_of_an_older_epoch_that_are_gone_are_a_gap, start, stop),
+                cmocka_unit_test_setup_teardown(
+                        a_range_that_nobody_can_tell_of_is_no_gap, start, stop),
                 cmocka_unit_test_setup_teardown(holes_of_other_keys_are_no_gap, start, stop),
                 cmocka_unit_test_setup_teardown(kafka_answers_while_postgres_is_away, start, stop),
                 cmocka_unit_test_setup_teardown(
