@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { Failure, sentenceOf } from './failure.mjs';
 import { root } from './paths.mjs';
 import { fuzzers, runFuzzers } from './test_fuzz.mjs';
+import { runSim, simNames } from './test_sim.mjs';
 import { endStacks, runFile, testFiles } from './test_files.mjs';
 import { runUnits, unitNames } from './test_units.mjs';
 
@@ -48,16 +49,18 @@ function parse(words) {
 
 /** What the words choose: {units: names, files: [{name, path}], fuzzers, tidy: boolean}. */
 function choose(wanted) {
-  const all = { units: unitNames(), files: folders.flatMap(testFiles), extra: testFiles(extra), fuzzers: fuzzers(), tidy: existsSync(tidy) };
+  const all = { units: unitNames(), sim: simNames, files: folders.flatMap(testFiles), extra: testFiles(extra), fuzzers: fuzzers(), tidy: existsSync(tidy) };
   if (wanted.length === 0) return all;
-  const chosen = { units: [], files: [], fuzzers: wanted.includes('fuzz') ? all.fuzzers : [], tidy: wanted.includes('tidy') && all.tidy };
+  const chosen = { units: [], sim: [], files: [], fuzzers: wanted.includes('fuzz') ? all.fuzzers : [], tidy: wanted.includes('tidy') && all.tidy };
   if (wanted.includes(extra)) chosen.files.push(...all.extra);
   for (const word of wanted.filter((w) => w !== extra)) {
-    const whole = word === 'unit' || word === 'tidy' || word === 'fuzz' || folders.includes(word);
+    const sim = word === 'sim' ? all.sim : all.sim.filter((n) => n === word);
+    const whole = sim.length > 0 || word === 'unit' || word === 'tidy' || word === 'fuzz' || folders.includes(word);
     const units = word === 'unit' ? all.units : whole ? [] : all.units.filter((n) => n.includes(word));
     const files = all.files.filter((f) => (folders.includes(word) ? f.name.startsWith(`${word}/`) : !whole && f.name.includes(word)));
-    if (units.length + files.length === 0 && !(word === 'tidy' && all.tidy) && word !== 'fuzz') throw new Failure(`there is no test ${word}`);
+    if (units.length + files.length + sim.length === 0 && !(word === 'tidy' && all.tidy) && word !== 'fuzz') throw new Failure(`there is no test ${word}`);
     chosen.units.push(...units);
+    chosen.sim.push(...sim);
     chosen.files.push(...files);
   }
   chosen.units = [...new Set(chosen.units)];
@@ -75,6 +78,7 @@ async function runAll(chosen, context) {
   if (chosen.tidy) runTidy(context.tally);
   if (chosen.units.length > 0) await runUnits(chosen.units, context);
   if (chosen.fuzzers.length > 0) await runFuzzers(chosen.fuzzers, context);
+  if (chosen.sim.length > 0) await runSim(chosen.sim, context);
   for (const file of chosen.files) await runFile(file, context);
 }
 
