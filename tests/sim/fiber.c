@@ -1,5 +1,6 @@
 #include "fiber.h"
 
+#include "base/hash.h"
 #include "base/list.h"
 
 #include <errno.h>
@@ -35,6 +36,7 @@ static struct {
         uint64_t random;
         int64_t now_ms;
         uint64_t turns;
+        uint64_t asked; /* for randomness */
         struct fiber *fibers[FIBERS_MAX];
         size_t count;
         struct fiber *current;
@@ -77,6 +79,10 @@ void machine_begin(uint64_t seed)
         machine.random = seed * 0x9e3779b97f4a7c15u + 0x1234567;
         machine.now_ms = 1000;
         machine.turns = 0;
+        /* What the last world has left in the pool of random bytes is used up. */
+        uint8_t unused[128];
+        for (uint64_t before = machine.asked; machine.asked == before;)
+                random_bytes(unused, sizeof(unused));
 }
 
 static void retire(struct fiber *fb)
@@ -372,6 +378,7 @@ ssize_t __wrap_getrandom(void *p, size_t n, unsigned flags)
 {
         UNUSED(flags);
         unsigned char *to = p;
+        machine.asked++;
         for (size_t i = 0; i < n; i++)
                 to[i] = (unsigned char)(draw() >> 24);
         return (ssize_t)n;
