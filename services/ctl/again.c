@@ -23,8 +23,8 @@ static bool is_one_of(const char *topic, const char *const *names, size_t n)
 
 const char *again_refuses(const struct again *ag, const char *topic, bool to_store)
 {
-        static const char *const stored[] = {"chat.events", "chat.receipts", "chat.sessions",
-                "notifications", "broadcasts"};
+        static const char *const stored[] = {
+                "chat.events", "chat.receipts", "chat.sessions", "notifications", "broadcasts"};
         static const char *const for_users[] = {
                 "chat.events", "chat.receipts", "notifications", "broadcasts"};
         if (to_store)
@@ -33,7 +33,8 @@ const char *again_refuses(const struct again *ag, const char *topic, bool to_sto
                                : "only Tern's stored topics can be replayed to Postgres: a copy's "
                                  "records stand under other places";
         if (!is_one_of(topic, for_users, ARRAY_LEN(for_users)))
-                return "clients are shown chat.events, chat.receipts, notifications and broadcasts only";
+                return "clients are shown chat.events, chat.receipts, notifications and broadcasts "
+                       "only";
         if (ag->conversation && strncmp(topic, "chat.", 5) != 0)
                 return "notifications are for users: --to-clients user:U";
         return NULL;
@@ -62,7 +63,8 @@ enum copy_verdict again_to_store(
         struct event e;
         struct event_error err;
         size_t n = 0;
-        if (in->header_count > ARRAY_LEN(ag->headers) - OWN_HEADERS || validate_record(in, &e, &err) != 0)
+        if (in->header_count > ARRAY_LEN(ag->headers) - OWN_HEADERS ||
+                validate_record(in, &e, &err) != 0)
                 return COPY_SKIP;
         /* One under a wrong key or in a wrong partition was published again by the writer; that copy is stored. */
         bool placed = event_key_fits(&e, in->key) && in->key.p &&
@@ -100,7 +102,8 @@ static bool is_theirs(const struct again *ag, const struct event *e, struct slic
 {
         if (ag->conversation)
                 return e->type == EVENT_EMIT ? slice_is(key, ag->conversation)
-                                             : e->conversation_id && strcmp(e->conversation_id, ag->conversation) == 0;
+                                             : e->conversation_id && strcmp(e->conversation_id,
+                                                                             ag->conversation) == 0;
         if (e->type == EVENT_NOTIFICATION_CREATED)
                 return strcmp(e->user_id, ag->user) == 0;
         return e->type != EVENT_EMIT || !slice_starts(key, "user:") ||

@@ -157,7 +157,8 @@ static void print_one(const struct letter *l, const struct bus_record *r)
         printf("value    %zu bytes%s\n", r->value.n,
                 l->truncated ? "; it was too long for the .dlq, the original has it" : "");
         if (r->value.n)
-                print_bytes(slice_of(r->value.p, r->value.n < SHOW_BYTES ? r->value.n : SHOW_BYTES));
+                print_bytes(
+                        slice_of(r->value.p, r->value.n < SHOW_BYTES ? r->value.n : SHOW_BYTES));
 }
 
 struct showing {

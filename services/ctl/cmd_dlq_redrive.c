@@ -117,8 +117,8 @@ static bool is_place(struct slice name)
 
 static bool is_ours(struct slice name)
 {
-        static const char *const names[] = {DEADLETTER_REASON, DEADLETTER_FIELD,
-                DEADLETTER_MESSAGE, DEADLETTER_TRUNCATED, DEADLETTER_SETTLED, DEADLETTER_BY};
+        static const char *const names[] = {DEADLETTER_REASON, DEADLETTER_FIELD, DEADLETTER_MESSAGE,
+                DEADLETTER_TRUNCATED, DEADLETTER_SETTLED, DEADLETTER_BY};
         for (size_t i = 0; i < ARRAY_LEN(names); i++)
                 if (slice_is(name, names[i]))
                         return true;
@@ -159,7 +159,8 @@ static bool take_original(void *arg, uint32_t part, const struct bus_record *r)
 /* The value of a letter whose own was cut away, from where it stood. */
 static int fetch_original(struct settle *s, const struct letter *l)
 {
-        const struct range range = {.partition = l->partition, .from = l->offset, .to = l->offset + 1};
+        const struct range range = {
+                .partition = l->partition, .from = l->offset, .to = l->offset + 1};
         struct reader reader;
         buf_reset(&s->original);
         reader_init(&reader, s->ctl, l->topic, &range, 1);
@@ -238,7 +239,8 @@ static bool is_fit(struct settle *s, const struct bus_record *r)
         buf_done(&key);
         event_done(&e);
         if (!placed)
-                snprintf(s->fault, sizeof(s->fault), "it would die again: the key names no subject");
+                snprintf(
+                        s->fault, sizeof(s->fault), "it would die again: the key names no subject");
         else if (erased_has(s->erased, r))
                 snprintf(s->fault, sizeof(s->fault), "its user was erased");
         else
@@ -246,7 +248,8 @@ static bool is_fit(struct settle *s, const struct bus_record *r)
         return false;
 }
 
-static int send_redriven(struct settle *s, const struct bus_record *fixed, const struct bus_record *r)
+static int send_redriven(
+        struct settle *s, const struct bus_record *fixed, const struct bus_record *r)
 {
         struct bus_header h[HEADERS_MAX];
         size_t n = fixed->header_count;
@@ -363,10 +366,10 @@ static int settle_all(struct settle *s)
         } else {
                 printf("%s %" PRIu64 " dead letter%s%s\n", s->drop ? "dropped" : "redrove", s->done,
                         s->done == 1 ? "" : "s",
-                        s->drop || !s->done                ? ""
-                        : !ctl_has_postgres(s->ctl)        ? "; the writer will store them"
-                        : code == EXIT_DONE || s->refused  ? "; they are stored"
-                                                           : "");
+                        s->drop || !s->done               ? ""
+                        : !ctl_has_postgres(s->ctl)       ? "; the writer will store them"
+                        : code == EXIT_DONE || s->refused ? "; they are stored"
+                                                          : "");
         }
         buf_done(&what);
         return code;

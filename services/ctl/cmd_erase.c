@@ -43,7 +43,8 @@ static int postgres_fault(struct erase *er)
 }
 
 /* In one transaction; ret_rows may be NULL. */
-static int run_sql(struct erase *er, const int *sql, size_t count, size_t params, uint64_t *ret_rows)
+static int run_sql(
+        struct erase *er, const int *sql, size_t count, size_t params, uint64_t *ret_rows)
 {
         struct db *db = er->ctl->db;
         const char *values[] = {er->user, er->before};
@@ -204,9 +205,9 @@ int cmd_erase(struct ctl *ctl, const struct args *a)
         struct admin_cluster cluster;
         struct audit au;
         if (!event_user_id_valid(slice_str(er.user)) || !ctl_has_postgres(ctl)) {
-                ctl_fail(ctl_has_postgres(ctl)
-                                 ? "erase needs --user (try --help)"
-                                 : "TERN_POSTGRES_DSN or TERN_POSTGRES_DSN_FILE has to name the database");
+                ctl_fail(ctl_has_postgres(ctl) ? "erase needs --user (try --help)"
+                                               : "TERN_POSTGRES_DSN or TERN_POSTGRES_DSN_FILE has "
+                                                 "to name the database");
                 return EXIT_USAGE;
         }
         snprintf(er.before, sizeof(er.before), "%" PRId64, er.before_ms);

@@ -13,8 +13,9 @@
 
 const char *letter_state_name(enum letter_state s)
 {
-        static const char *const names[] = {
-                [LETTER_OPEN] = "open", [LETTER_REDRIVEN] = "redriven", [LETTER_DROPPED] = "dropped"};
+        static const char *const names[] = {[LETTER_OPEN] = "open",
+                [LETTER_REDRIVEN] = "redriven",
+                [LETTER_DROPPED] = "dropped"};
         return names[s];
 }
 
@@ -127,8 +128,8 @@ static bool on_letter(void *arg, uint32_t part, const struct bus_record *r)
         struct slice settled = bus_record_header(r, DEADLETTER_SETTLED);
         if (settled.p) {
                 if (known)
-                        known->state = slice_is(settled, "dropped") ? LETTER_DROPPED
-                                                                    : LETTER_REDRIVEN;
+                        known->state =
+                                slice_is(settled, "dropped") ? LETTER_DROPPED : LETTER_REDRIVEN;
                 letter_free(l);
                 return true;
         }

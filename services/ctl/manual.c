@@ -64,16 +64,20 @@ void manual_page(const struct config_group *groups, size_t count, struct buf *ou
         buf_add_str(out,
                 ".TH TERNCTL 1 \"\" \"Tern " TERN_VERSION "\"\n.SH NAME\nternctl \\- looks after a "
                 "Tern\n.SH SYNOPSIS\n.B ternctl\n.I COMMAND\n[options]\n.SH DESCRIPTION\n"
-                "Topics, schema, checks, records, replays, dead letters, erasure, tokens and lag of a Tern.\n"
+                "Topics, schema, checks, records, replays, dead letters, erasure, tokens and lag "
+                "of a Tern.\n"
                 "Settings come from the environment; commands about Kafka alone need\n"
                 ".B TERN_KAFKA_BOOTSTRAP_SERVERS\nalone.\n.SH COMMANDS\n");
         for (size_t i = 0; i < command_count; i++)
                 page_command(&commands[i], out);
         buf_add_str(out,
                 ".SH OPTIONS\n.TP\n.B \\-\\-help\nHelp, also of each command.\n.TP\n.B "
-                "\\-\\-version\nThe version.\n.TP\n.B \\-\\-print\\-settings\nThe settings in force.\n"
-                ".TP\n.B \\-\\-completion\nThe completion for bash.\n.TP\n.B \\-\\-man\nThis page.\n"
-                ".SH EXIT STATUS\n.TP\n0\ndone\n.TP\n1\nfailed\n.TP\n2\nusage\n.TP\n3\npartly done\n"
+                "\\-\\-version\nThe version.\n.TP\n.B \\-\\-print\\-settings\nThe settings in "
+                "force.\n"
+                ".TP\n.B \\-\\-completion\nThe completion for bash.\n.TP\n.B \\-\\-man\nThis "
+                "page.\n"
+                ".SH EXIT STATUS\n.TP\n0\ndone\n.TP\n1\nfailed\n.TP\n2\nusage\n.TP\n3\npartly "
+                "done\n"
                 ".SH ENVIRONMENT\n.nf\n");
         config_help(groups, count, &settings);
         roff(out, buf_cstr(&settings));
@@ -102,8 +106,7 @@ static void words(struct buf *out, const char *first)
                         continue;
                 if (!first && strchr(name, ' ') && is_group(name, i))
                         continue;
-                buf_printf(out, "%s ",
-                        first ? name + n + 1 : "");
+                buf_printf(out, "%s ", first ? name + n + 1 : "");
                 if (!first) {
                         out->n--;
                         buf_add(out, name, strcspn(name, " "));
@@ -123,13 +126,17 @@ static void case_of_group(struct buf *out, const char *name)
 
 void manual_completion(struct buf *out)
 {
-        buf_add_str(out, "# Completion of ternctl for bash, made by `ternctl --completion`.\n"
-                         "_ternctl() {\n        local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} words= options= values=\n"
-                         "        COMPREPLY=()\n        case \"${COMP_WORDS[1]} ${COMP_WORDS[2]}\" in\n");
+        buf_add_str(out,
+                "# Completion of ternctl for bash, made by `ternctl --completion`.\n"
+                "_ternctl() {\n        local cur=${COMP_WORDS[COMP_CWORD]} "
+                "prev=${COMP_WORDS[COMP_CWORD-1]} words= options= values=\n"
+                "        COMPREPLY=()\n        case \"${COMP_WORDS[1]} ${COMP_WORDS[2]}\" in\n");
         for (size_t i = 0; i < command_count; i++) {
                 const struct command *c = &commands[i];
                 const struct option *o;
-                buf_printf(out, strchr(c->name, ' ') ? "        '%s') options=\"" : "        '%s '*) options=\"",
+                buf_printf(out,
+                        strchr(c->name, ' ') ? "        '%s') options=\""
+                                             : "        '%s '*) options=\"",
                         c->name);
                 for (size_t k = 0; (o = command_option(c, k)); k++)
                         buf_printf(out, "--%s ", o->name);
@@ -143,12 +150,15 @@ void manual_completion(struct buf *out)
         for (size_t i = 0; i < command_count; i++)
                 if (strchr(commands[i].name, ' ') && !is_group(commands[i].name, i))
                         case_of_group(out, commands[i].name);
-        buf_add_str(out, "        esac\n        if [ \"$COMP_CWORD\" -eq 1 ]; then\n                words=\"");
+        buf_add_str(out, "        esac\n        if [ \"$COMP_CWORD\" -eq 1 ]; then\n               "
+                         " words=\"");
         words(out, NULL);
         buf_add_str(out,
                 "help --help --version --print-settings --completion --man\"\n        elif [ "
-                "\"$COMP_CWORD\" -ne 2 ] || [ -z \"$words\" ]; then\n                words=$options\n"
-                "        fi\n        case \"$values\" in\n        *\" $prev \"*) COMPREPLY=($(compgen -f -- \"$cur\")) ;;\n"
+                "\"$COMP_CWORD\" -ne 2 ] || [ -z \"$words\" ]; then\n                "
+                "words=$options\n"
+                "        fi\n        case \"$values\" in\n        *\" $prev \"*) "
+                "COMPREPLY=($(compgen -f -- \"$cur\")) ;;\n"
                 "        *) COMPREPLY=($(compgen -W \"$words\" -- \"$cur\")) ;;\n        esac\n}\n"
                 "complete -F _ternctl ternctl\n");
 }

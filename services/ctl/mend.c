@@ -45,8 +45,7 @@ static int write_all(int fd, struct slice s)
 static int run_editor(char *file, char fault[256])
 {
         extern char **environ;
-        char sh[] = "sh", dash_c[] = "-c",
-             line[] = "exec ${VISUAL:-${EDITOR:-vi}} \"$0\"";
+        char sh[] = "sh", dash_c[] = "-c", line[] = "exec ${VISUAL:-${EDITOR:-vi}} \"$0\"";
         char *argv[] = {sh, dash_c, line, file, NULL};
         posix_spawnattr_t attr;
         sigset_t none;
