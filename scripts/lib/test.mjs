@@ -8,11 +8,13 @@ import { root } from './paths.mjs';
 import { fuzzers, runFuzzers } from './test_fuzz.mjs';
 import { runSim, simNames } from './test_sim.mjs';
 import { endStacks, runFile, testFiles } from './test_files.mjs';
-import { runUnits, unitNames } from './test_units.mjs';
+import { buildSanitized, runUnits, unitNames } from './test_units.mjs';
 
 const folders = ['integration', 'conformance'];
 // Only when it is asked for by name: it takes a control plane of its own.
 const extra = 'k8s';
+// Files that also run on the programs built with sanitizers, as those do whose names end so.
+const sanitizedToo = ['integration/03-auth', 'integration/08-bad-input', 'conformance/abuse', 'conformance/differential'];
 const tidy = join(root, 'scripts/tidy');
 
 class Tally {
@@ -47,9 +49,15 @@ function parse(words) {
   return { wanted, repeat };
 }
 
+function allFiles() {
+  const files = folders.flatMap(testFiles);
+  const again = files.filter((f) => sanitizedToo.includes(f.name)).map((f) => ({ ...f, name: `${f.name}-sanitized`, again: true }));
+  return [...files, ...again];
+}
+
 /** What the words choose: {units: names, files: [{name, path}], fuzzers, tidy: boolean}. */
 function choose(wanted) {
-  const all = { units: unitNames(), sim: simNames, files: folders.flatMap(testFiles), extra: testFiles(extra), fuzzers: fuzzers(), tidy: existsSync(tidy) };
+  const all = { units: unitNames(), sim: simNames, files: allFiles(), extra: testFiles(extra), fuzzers: fuzzers(), tidy: existsSync(tidy) };
   if (wanted.length === 0) return all;
   const chosen = { units: [], sim: [], files: [], fuzzers: wanted.includes('fuzz') ? all.fuzzers : [], tidy: wanted.includes('tidy') && all.tidy };
   if (wanted.includes(extra)) chosen.files.push(...all.extra);
@@ -57,7 +65,7 @@ function choose(wanted) {
     const sim = word === 'sim' ? all.sim : all.sim.filter((n) => n === word);
     const whole = sim.length > 0 || word === 'unit' || word === 'tidy' || word === 'fuzz' || folders.includes(word);
     const units = word === 'unit' ? all.units : whole ? [] : all.units.filter((n) => n.includes(word));
-    const files = all.files.filter((f) => (folders.includes(word) ? f.name.startsWith(`${word}/`) : !whole && f.name.includes(word)));
+    const files = all.files.filter((f) => (folders.includes(word) ? f.name.startsWith(`${word}/`) : !whole && f.name.includes(word) && (!f.again || word.includes('sanitized'))));
     if (units.length + files.length + sim.length === 0 && !(word === 'tidy' && all.tidy) && word !== 'fuzz') throw new Failure(`there is no test ${word}`);
     chosen.units.push(...units);
     chosen.sim.push(...sim);
@@ -79,7 +87,15 @@ async function runAll(chosen, context) {
   if (chosen.units.length > 0) await runUnits(chosen.units, context);
   if (chosen.fuzzers.length > 0) await runFuzzers(chosen.fuzzers, context);
   if (chosen.sim.length > 0) await runSim(chosen.sim, context);
-  for (const file of chosen.files) await runFile(file, context);
+  let binDir;
+  for (const file of chosen.files) {
+    if (!/-sanitized$/.test(file.name) && !file.again) {
+      await runFile(file, context);
+      continue;
+    }
+    binDir ??= buildSanitized();
+    await runFile({ ...file, binDir }, context);
+  }
 }
 
 /** Ends the running test and its stacks; scripts/test is over then. */

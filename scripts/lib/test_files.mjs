@@ -74,7 +74,7 @@ function readResults(path) {
 }
 
 /** The process's end: 'code N', 'signal S' or 'timeout'; null when all was well. */
-async function runProcess({ path, out, onChild }) {
+async function runProcess({ path, out, binDir, onChild }) {
   const events = join(out, 'events');
   const fd = openSync(join(out, 'output'), 'a');
   const args = [
@@ -82,7 +82,7 @@ async function runProcess({ path, out, onChild }) {
     ...['--test-reporter', 'spec', '--test-reporter-destination', 'stdout'],
     path,
   ];
-  const env = { ...process.env, TERN_TEST_OUT: out };
+  const env = { ...process.env, TERN_TEST_OUT: out, ...(binDir && { TERN_BIN_DIR: binDir, ASAN_OPTIONS: 'quarantine_size_mb=16:detect_leaks=0' }) };
   const child = spawn(process.execPath, args, { cwd: join(root, 'tests'), env, stdio: ['ignore', fd, fd], detached: true });
   closeSync(fd);
   onChild(child);
@@ -97,12 +97,12 @@ async function runProcess({ path, out, onChild }) {
   return code === 0 ? null : signal ? `it ended by ${signal}` : `it ended with code ${code}`;
 }
 
-/** Runs one file. Its folder stays if something failed. */
-export async function runFile({ name, path }, { out, tally, onChild }) {
+/** Runs one file, on the programs in binDir if it is given. Its folder stays if something failed. */
+export async function runFile({ name, path, binDir }, { out, tally, onChild }) {
   const folder = join(out, name.replace('/', '-'));
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true, mode: 0o755 });
-  const end = await runProcess({ path, out: folder, onChild });
+  const end = await runProcess({ path, out: folder, binDir, onChild });
   const results = readResults(join(folder, 'events'));
   let failures = 0;
   for (const r of results) {

@@ -9,18 +9,24 @@ const sanitized = 'asan';
 const entities = { '&lt;': '<', '&gt;': '>', '&quot;': '"', '&apos;': "'", '&amp;': '&' };
 const unescape = (text) => text.replace(/&(lt|gt|quot|apos|amp);/g, (e) => entities[e]).replace(/&#(\d+);/g, (_, n) => String.fromCodePoint(Number(n)));
 
-/** Builds the unit tests of a preset. Throws with the compiler's output printed. */
-function build(preset) {
+/** Builds the unit tests of a preset, or other targets. Throws with the compiler's output printed. */
+function build(preset, targets = ['unit_tests']) {
   const steps = [
     ['cmake', ['--preset', preset]],
-    ['cmake', ['--build', '--preset', preset, '--target', 'unit_tests']],
+    ['cmake', ['--build', '--preset', preset, '--target', ...targets]],
   ];
   for (const [file, args] of steps) {
     const r = spawnSync(file, args, { cwd: root, encoding: 'utf8', maxBuffer: 1 << 28 });
     if (r.status === 0) continue;
     console.log((r.stdout + r.stderr).split('\n').slice(-60).join('\n'));
-    throw new Failure(`the unit tests of the preset ${preset} do not build`);
+    throw new Failure(`the preset ${preset} does not build`);
   }
+}
+
+/** Builds the programs that files which end in -sanitized run; returns their folder. */
+export function buildSanitized() {
+  build(sanitized, ['tern-messaging', 'tern-notification', 'tern-writer', 'ternctl', 'conf-engineio', 'conf-socketio', 'conf-websocket', 'conf-client']);
+  return join(root, 'build', sanitized, 'bin');
 }
 
 /** The names of all unit tests of a built preset. */
