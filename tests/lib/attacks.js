@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync, readdirSync } from 'node:fs';
 import net from 'node:net';
 import { atEnd } from './stack.js';
-import { waitFor } from './wait.js';
+import { sleep, waitFor } from './wait.js';
 
 export const key = 'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n';
 
@@ -74,13 +74,14 @@ export async function closeCode(c) {
   return 1006;
 }
 
-/** Latencies of count calls of a function, sorted, in ms. */
+/** Latencies of count calls of a function, a pause after each, sorted, in ms. */
 export async function latencies(count, call) {
   const took = [];
   for (let i = 0; i < count; i++) {
     const began = performance.now();
     await call(i);
     took.push(performance.now() - began);
+    await sleep(3);
   }
   return took.sort((a, b) => a - b);
 }
@@ -93,17 +94,4 @@ export function descriptors(pid) {
 
 export function memoryBytes(pid) {
   return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))[1]) * 1024;
-}
-
-/** count connections, opened in steps so that no backlog overflows; all are closed with the file. */
-export async function openMany(url, count, greet = () => {}) {
-  const all = [];
-  atEnd(() => all.forEach((c) => c.close()));
-  while (all.length < count) {
-    const some = Array.from({ length: Math.min(200, count - all.length) }, () => open(url));
-    await Promise.all(some.map((c) => c.connected()));
-    some.forEach((c, i) => greet(c, all.length + i));
-    all.push(...some);
-  }
-  return all;
 }
