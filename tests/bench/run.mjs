@@ -4,7 +4,7 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { measurePosts, measureWebSocket } from "./splice.mjs";
+import { measurePosts, measureWebSockets } from "./splice.mjs";
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 const root = path.join(here, "../..");
@@ -135,10 +135,10 @@ const benches = {
   async splice() {
     const st = stack({ TERN_PING_INTERVAL_MS: "60000", TERN_PING_TIMEOUT_MS: "60000" }, ["--messaging", "2", "--notification", "0", "--writer", "1"]);
     const [owner, other] = ["messaging/0", "messaging/1"].map((name) => new URL(st.json.processes[name].url).port);
-    const common = { owner, secret: st.json.auth.hs256Secret, pids: ["messaging/0", "messaging/1"].map((name) => st.json.processes[name].pid), count: 4000 };
-    const direct = await measureWebSocket({ ...common, by: owner }), spliced = await measureWebSocket({ ...common, by: other });
+    const common = { owner, other, secret: st.json.auth.hs256Secret, pids: ["messaging/0", "messaging/1"].map((name) => st.json.processes[name].pid), count: 4000 };
+    const [direct, spliced] = await measureWebSockets(common);
     console.log("websocket direct", JSON.stringify(direct), "\nwebsocket spliced", JSON.stringify(spliced));
-    const kept = await measurePosts({ ...common, by: owner, keepAlive: true }), anew = await measurePosts({ ...common, by: owner }), posts = await measurePosts({ ...common, by: other });
+    const [kept, anew, posts] = await measurePosts(common);
     console.log("POST direct, kept alive", JSON.stringify(kept), "\nPOST direct, a connection each", JSON.stringify(anew), "\nPOST spliced", JSON.stringify(posts));
     st.down();
     figure("median that a splice adds to a WebSocket's round trip", `${round(spliced.p50 - direct.p50, 3)} ms (p99 ${round(spliced.p99 - direct.p99, 3)} ms), ${round(spliced.cpu_us - direct.cpu_us, 1)} us of CPU over ${direct.cpu_us} us`, "at most 0.2 ms", spliced.p50 - direct.p50 <= 0.2);

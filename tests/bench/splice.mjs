@@ -91,43 +91,58 @@ function summary(times) {
   return { p50: at(0.5), p99: at(0.99) };
 }
 
-async function timed(count, one) {
-  const times = [];
+/** The times of each way, in turns, so that all of them meet the same weather. */
+async function timed(count, ...ways) {
+  const times = ways.map(() => []);
   for (let n = 0; n < count; n++) {
-    const from = performance.now();
-    await one(n);
-    times.push(performance.now() - from);
+    for (const [i, way] of ways.entries()) {
+      const from = performance.now();
+      await way(n);
+      times[i].push(performance.now() - from);
+    }
   }
   return times;
+}
+
+/** CPU us of the processes for each round trip. */
+async function cpuFor(pids, trips, work) {
+  const before = cpuOf(pids);
+  await work();
+  return Number(((cpuOf(pids) - before) / trips).toFixed(1));
 }
 
 /** An event that is refused at once: nothing but the way there and back, and JSON. */
 const event = (n) => `420${n % 10}["send_message",{}]`;
 
-/** {p50, p99} of one WebSocket's round trips in ms, and CPU us of all gateways for each at 32 sockets. */
-export async function measureWebSocket({ owner, by, pids, secret, count }) {
-  const open = async () => upgrade(by, await openSession(owner, secret));
-  const one = await open();
-  await timed(500, (n) => one.call(event(n)));
-  const alone = await timed(count, (n) => one.call(event(n)));
-  one.end();
-  const many = await Promise.all(Array.from({ length: 32 }, open));
-  const before = cpuOf(pids);
-  await Promise.all(many.map((ws) => timed(count / 4, (n) => ws.call(event(n)))));
-  const cpu = (cpuOf(pids) - before) / ((32 * count) / 4);
-  for (const ws of many) ws.end();
-  return { ...summary(alone), cpu_us: Number(cpu.toFixed(1)) };
+/** Round trips of WebSockets straight and by another gateway: {p50, p99} in ms of one, CPU us of all gateways at 32. */
+export async function measureWebSockets({ owner, other, pids, secret, count }) {
+  const sockets = (by, n) => Promise.all(Array.from({ length: n }, async () => upgrade(by, await openSession(owner, secret))));
+  const ends = [], found = [];
+  const [[direct], [spliced]] = [await sockets(owner, 1), await sockets(other, 1)];
+  const ways = [direct, spliced].map((ws) => (n) => ws.call(event(n)));
+  await timed(500, ...ways);
+  found.push(...(await timed(count, ...ways)).map(summary));
+  ends.push(direct, spliced);
+  for (const [i, by] of [owner, other].entries()) {
+    const many = await sockets(by, 32);
+    found[i].cpu_us = await cpuFor(pids, 32 * count, () => Promise.all(many.map((ws) => timed(count, (n) => ws.call(event(n))))));
+    ends.push(...many);
+  }
+  for (const ws of ends) ws.end();
+  return found;
 }
 
-/** The same of POSTs of one polling session, one after the other. */
-export async function measurePosts({ owner, by, pids, secret, count, keepAlive }) {
-  const sid = await openSession(owner, secret);
-  const agent = keepAlive ? new Agent({ keepAlive: true, maxSockets: 1 }) : false;
-  const one = () => ask(by, agent, sid, "6");
-  await timed(200, one);
-  const before = cpuOf(pids);
-  const times = await timed(count, one);
-  const cpu = (cpuOf(pids) - before) / count;
-  if (agent) agent.destroy();
-  return { ...summary(times), cpu_us: Number(cpu.toFixed(1)) };
+/** The same of POSTs of polling sessions, one after the other: on a kept connection, on one each, and by another gateway. */
+export async function measurePosts({ owner, other, pids, secret, count }) {
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  const ways = [];
+  for (const [by, how] of [[owner, agent], [owner, false], [other, false]]) {
+    const sid = await openSession(owner, secret);
+    ways.push(() => ask(by, how, sid, "6"));
+  }
+  await timed(200, ...ways);
+  const found = (await timed(count, ...ways)).map(summary);
+  for (const [i, way] of ways.entries()) found[i].cpu_us = await cpuFor(pids, count, () => timed(count, way));
+  agent.destroy();
+  return found;
 }
