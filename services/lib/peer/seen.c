@@ -21,8 +21,9 @@ struct peer_seen *peer_seen_new(uint32_t count, uint32_t window_ms)
         uint64_t sets = 1;
         while (sets * WAYS < count)
                 sets *= 2;
-        /* Nonces are random, so sets fill unevenly: at twice the room a full one is rare. */
-        sets *= 2;
+        /* Nonces are random, so sets fill unevenly: with four times the room, one in a million is
+         * full when count nonces are there. */
+        sets *= 4;
         struct peer_seen *s = xcalloc(1, sizeof(*s) + (size_t)sets * WAYS * sizeof(s->slots[0]));
         random_bytes(s->secret, sizeof(s->secret));
         s->sets = sets;

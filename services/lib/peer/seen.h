@@ -16,7 +16,7 @@ struct peer_seen;
 
 enum peer_seen_answer { PEER_SEEN_NEW, PEER_SEEN_BEFORE, PEER_SEEN_FULL };
 
-/* At least count nonces for window_ms before and after the sender's time. */
+/* For count nonces within window_ms before and after the sender's time. */
 struct peer_seen *peer_seen_new(uint32_t count, uint32_t window_ms);
 /* NULL is fine; returns NULL. */
 struct peer_seen *peer_seen_free(struct peer_seen *s);
