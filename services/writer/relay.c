@@ -36,11 +36,11 @@ struct relay {
         pthread_t thread;
         bool runs;
         /* The thread's own. */
-        struct db *db; /* owned; NULL while Postgres is away */
-        bool active;   /* this connection has the lock */
+        struct db *db;  /* owned; NULL while Postgres is away */
+        bool active;    /* this connection has the lock */
         bool unsettled; /* what was intended may stand in the log, and its rows in the table */
-        struct produce *produce;  /* owned */
-        struct scan_reader *scan; /* owned */
+        struct produce *produce;                      /* owned */
+        struct scan_reader *scan;                     /* owned */
         uint32_t partitions[ARRAY_LEN(relay_topics)]; /* 0: not asked yet */
         int64_t gauges_ms, logged_ms;
 };
@@ -145,9 +145,9 @@ static int search(
         int code = 0;
         for (size_t i = 0; code == 0 && i < intents->rows && !*ret_kafka_away; i++) {
                 struct db_result unused = DB_RESULT_NONE;
-                *ret_kafka_away = scan_from(r->scan, db_value(intents, i, 0),
-                                          (int32_t)db_int(intents, i, 1), db_int(intents, i, 2),
-                                          SCAN_TIMEOUT_MS, collect_id, ids) < 0;
+                *ret_kafka_away =
+                        scan_from(r->scan, db_value(intents, i, 0), (int32_t)db_int(intents, i, 1),
+                                db_int(intents, i, 2), SCAN_TIMEOUT_MS, collect_id, ids) < 0;
                 if (*ret_kafka_away)
                         complain(r, "kafka", "the end of a partition cannot be read");
                 else if ((code = run(r, WRITER_SQL_RELAY_INTENTS, NULL, 0, &unused)) == 0)
@@ -190,7 +190,8 @@ static int settle(struct relay *r, bool *ret_kafka_away)
                 code = search(r, &res, &ids, ret_kafka_away);
                 buf_add_str(&ids, ids.n ? "]" : "[]");
                 if (code == 0 && !*ret_kafka_away)
-                        code = forget(r, WRITER_SQL_RELAY_FOUND, buf_cstr(&ids), NULL, true, &found);
+                        code = forget(
+                                r, WRITER_SQL_RELAY_FOUND, buf_cstr(&ids), NULL, true, &found);
         }
         db_result_done(&res);
         buf_done(&ids);
@@ -227,8 +228,7 @@ static void add_intent(struct intents *in, const char *topic, uint32_t partition
 }
 
 /* The partitions of one topic that the batch goes to, with their ends as of now. */
-static int intend_topic(
-        struct relay *r, const struct relay_batch *b, size_t t, struct intents *in)
+static int intend_topic(struct relay *r, const struct relay_batch *b, size_t t, struct intents *in)
 {
         const char *topic = relay_topics[t];
         uint32_t n = r->partitions[t];
@@ -304,7 +304,8 @@ static int send_batch(struct relay *r, struct relay_batch *b, bool *ret_kafka_aw
         metrics_add(r->o.metrics, M_relay_refused, 0, (int64_t)b->refused_count);
         if (b->refused_count)
                 log_warn(r->o.log, "relay_refused", F_INT("rows", b->refused_count),
-                        F_SLICE("text", slice_of(b->refused.p, b->refused.n < 500 ? b->refused.n : 500)));
+                        F_SLICE("text",
+                                slice_of(b->refused.p, b->refused.n < 500 ? b->refused.n : 500)));
         return 0;
 }
 

@@ -38,7 +38,8 @@ static struct slice column(struct row r, size_t col)
 static void refuse(struct relay_batch *b, struct row r, const char *why)
 {
         buf_add_str(&b->refused, b->refused_count++ ? "," : "[");
-        buf_printf(&b->refused, "{\"position\":%" PRId64 ",\"error\":", db_int(r.of, r.at, COL_POSITION));
+        buf_printf(&b->refused,
+                "{\"position\":%" PRId64 ",\"error\":", db_int(r.of, r.at, COL_POSITION));
         buf_add_json_str(&b->refused, slice_str(why));
         buf_add_char(&b->refused, '}');
 }
