@@ -25,7 +25,8 @@ function run(name, args, env) {
 }
 
 const envOf = (name, more) => ({ ...stack.record(name).command.env, ...more });
-const freePorts = { TERN_PORT: '0', TERN_OPS_PORT: '0' };
+// A second gateway beside the stack's: ports of its own, and no internal port, which the first one has.
+const freePorts = { TERN_PORT: '0', TERN_OPS_PORT: '0', TERN_SPLICE_KEY_FILE: '' };
 
 /** What is for people: lines that are not log entries. */
 const sentences = (text) => text.split('\n').filter((line) => line && !line.startsWith('{'));
