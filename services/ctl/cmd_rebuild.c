@@ -60,7 +60,7 @@ static void print_proof(const struct rebuild *rb, const struct db_result *r)
         table_print(&t);
         if (rb->touched)
                 printf("%" PRIu64 " keys got records meanwhile: compared up to the first of these, "
-                                  "or left out\n",
+                       "or left out\n",
                         rb->touched);
         if (rb->redriven)
                 printf("%" PRIu64 " records were redriven meanwhile: they count as differences\n",

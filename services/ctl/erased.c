@@ -120,11 +120,27 @@ static bool understand(const struct bus_record *r, struct event *ret)
         return false;
 }
 
+/* What is no valid event, a dead letter say, is refused if it names one of them at all. */
+static bool names_one(const struct erased *all, const struct bus_record *r)
+{
+        char quoted[160];
+        for (const struct erased_user *u = all->all; u; u = u->next) {
+                int n = snprintf(quoted, sizeof(quoted), "\"%s\"", u->id);
+                if (r->timestamp_ms <= u->before_ms &&
+                        ((r->key.p && slice_is(r->key, u->id)) ||
+                                (r->value.p && memmem(r->value.p, r->value.n, quoted, (size_t)n))))
+                        return true;
+        }
+        return false;
+}
+
 bool erased_has(const struct erased *all, const struct bus_record *r)
 {
         struct event e;
-        if (!all->all || !mentions(all, r) || !understand(r, &e))
+        if (!all->all || !mentions(all, r))
                 return false;
+        if (!understand(r, &e))
+                return names_one(all, r);
         struct slice user = event_erasable(&e, r->key);
         const struct erased_user *u = user.n ? map_get(&all->by_id, user) : NULL;
         bool hit = u && r->timestamp_ms <= u->before_ms;
