@@ -153,7 +153,7 @@ test('a dead owner is answered for at once, in the words that make a client star
   const upgrade = await sayTo(Number(port), `GET ${pathOf(sid, 'websocket')} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n`);
   assert.match(upgrade, /^HTTP\/1\.1 400 /);
   assert.match(upgrade, /Session ID unknown/);
-  assert.equal(await count('messaging/0', 'tern_splices_total', 'unreachable'), before + 5);
+  await waitFor('the five are counted', async () => (await count('messaging/0', 'tern_splices_total', 'unreachable')) === before + 5);
   await stack.start('messaging/2');
   // The next life of the gateway listens at the same place and is somebody else.
   const answer = await ask('messaging/0', sid);
