@@ -108,7 +108,7 @@ test('a record whose key names another user is shown to neither before the write
   await waitFor('the end', () => wrong.messages.length >= 1);
   assert.deepEqual(wrong.messages.map((m) => m.title), ['end']);
   const settled = async () => right.messages.length === 1 || (await kcatRead(stack, 'notifications.dlq')).some((r) => r.key === key);
-  await waitFor('it is re-keyed or dead-lettered', settled, 40000);
+  await waitFor('it is re-keyed or dead-lettered', settled, 15000);
   assert.deepEqual(wrong.messages.map((m) => m.title), ['end']);
 });
 
