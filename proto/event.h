@@ -13,6 +13,10 @@
 #include "base/buf.h"
 #include "base/slice.h"
 
+/* Kafka header of a record that the writer published again under its right key and partition. Its value names the original:
+ * "<topic>/<partition>/<offset>/<epoch>". */
+#define HEADER_REKEYED "tern-rekeyed"
+
 enum event_type {
         EVENT_UNKNOWN,
 #define EVENT(id, topic, name, text) EVENT_##id,

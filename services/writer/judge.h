@@ -11,10 +11,8 @@
 struct batch;
 struct item;
 
-/* Marks a copy that the writer published; a copy that still does not fit is a dead letter, not another copy. */
-#define HEADER_REKEYED "tern-rekeyed"
-
-/* it->record and it->part are set; fills kind and what belongs to it. */
+/* it->record and it->part are set; fills kind and what belongs to it. A copy (HEADER_REKEYED) that still does not fit is a
+ * dead letter, not another copy. */
 void judge(struct batch *b, struct item *it);
 
 #endif

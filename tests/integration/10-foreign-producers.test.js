@@ -99,18 +99,31 @@ test('a record without a key reaches the user whom its body names', async () => 
   await waitFor('it is stored', async () => (await storedOf(user)).length === 1);
 });
 
-test('a record whose key names another user is shown to neither before the writer has judged it', async () => {
-  const [key, subject] = [`u-${randomUUID()}`, `u-${randomUUID()}`];
-  const wrong = await openStream(stack, 'notification/0', key);
-  const right = await openStream(stack, 'notification/0', subject);
-  await kcatProduce(stack, 'notifications', { key, ...formats['bare JSON with an id'](subject, `x-${randomUUID()}`) });
-  await kcatProduce(stack, 'notifications', { key, ...formats['bare JSON with an id'](key, 'end') });
-  await waitFor('the end', () => wrong.messages.length >= 1);
-  assert.deepEqual(wrong.messages.map((m) => m.title), ['end']);
-  const settled = async () => right.messages.length === 1 || (await kcatRead(stack, 'notifications.dlq')).some((r) => r.key === key);
-  await waitFor('it is re-keyed or dead-lettered', settled, 15000);
-  assert.deepEqual(wrong.messages.map((m) => m.title), ['end']);
-});
+/** A user whose records belong into the partition of that key, or into another. */
+function userBeside(key, same) {
+  for (;;) {
+    const user = `u-${randomUUID()}`;
+    if ((javaPartition(user, partitions) === javaPartition(key, partitions)) === same) return user;
+  }
+}
+
+// In the same partition the copy has the id of the record that it replaces.
+for (const same of [true, false]) {
+  test(`a record whose key names another user of ${same ? 'the same' : 'another'} partition is shown to its own once the writer has re-keyed it, and to nobody before`, async () => {
+    const key = `u-${randomUUID()}`;
+    const subject = userBeside(key, same);
+    const wrong = await openStream(stack, 'notification/0', key);
+    const right = await openStream(stack, 'notification/0', subject);
+    const id = `x-${randomUUID()}`;
+    await kcatProduce(stack, 'notifications', { key, ...formats['bare JSON with an id'](subject, id) });
+    await kcatProduce(stack, 'notifications', { key, ...formats['bare JSON with an id'](key, `end-${id}`) });
+    await waitFor('the end', () => wrong.messages.length >= 1);
+    await waitFor('it is re-keyed', () => right.messages.length >= 1, 15000);
+    assert.deepEqual(right.messages.map((m) => m.title), [id]);
+    assert.deepEqual(wrong.messages.map((m) => m.title), [`end-${id}`]);
+    await waitFor('it is stored once', async () => (await storedOf(subject)).length === 1);
+  });
+}
 
 test('a broadcast from another backend reaches all', async () => {
   const streams = [await openStream(stack, 'notification/0', 'ada'), await openStream(stack, 'notification/0', 'bob')];

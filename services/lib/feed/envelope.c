@@ -98,3 +98,20 @@ void envelope_write(const struct envelope *e, const struct bus_record *r, uint32
         dst->value_n = (uint32_t)e->value.n;
         append(append(at, e->trace), e->value);
 }
+
+bool envelope_replaces(const struct bus_record *r, int64_t offset)
+{
+        struct slice origin = bus_record_header(r, HEADER_REKEYED);
+        if (origin.n == 0)
+                return false;
+        struct buf place = BUF_EMPTY;
+        buf_add_slice(&place, r->topic);
+        buf_add_char(&place, '/');
+        buf_add_i64(&place, r->partition);
+        buf_add_char(&place, '/');
+        buf_add_i64(&place, offset);
+        buf_add_char(&place, '/');
+        bool same = slice_starts(origin, buf_cstr(&place));
+        buf_done(&place);
+        return same;
+}

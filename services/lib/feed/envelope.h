@@ -30,4 +30,8 @@ size_t envelope_bytes(const struct envelope *e, bool with_value);
 void envelope_write(const struct envelope *e, const struct bus_record *r, uint32_t epoch,
         bool with_value, struct record *dst);
 
+/* Whether r is the writer's copy of the record at that offset of the same partition, which had another's key. That one
+ * was shown to nobody, so its id does not make the copy a duplicate. */
+bool envelope_replaces(const struct bus_record *r, int64_t offset);
+
 #endif

@@ -121,6 +121,8 @@ static int64_t first_offset(
                 dedupe_count(&ps->dedupe) > 1)
                 dedupe_forget_oldest(&ps->dedupe);
         in->dedupe_total += dedupe_count(&ps->dedupe);
+        if (first >= 0 && envelope_replaces(r, first))
+                first = -1;
         return first >= 0 ? first : r->offset;
 }
 

@@ -94,8 +94,9 @@ static bool take(struct seeker *sk, struct seek_job *j, const struct bus_record 
                 return false;
         if (t->dedupe && sk->envelope.id.n > 0) {
                 int64_t at = r->timestamp_ms >= 0 ? r->timestamp_ms : 0;
-                if (dedupe_seen(&sk->dedupe, sk->envelope.id, r->offset, at,
-                            fd->o.settings->dedupe_window_ms) >= 0)
+                int64_t first = dedupe_seen(&sk->dedupe, sk->envelope.id, r->offset, at,
+                        fd->o.settings->dedupe_window_ms);
+                if (first >= 0 && !envelope_replaces(r, first))
                         return false;
         }
         if (r->offset < j->from || !is_wanted(rd, sk->envelope.key,
