@@ -10,6 +10,7 @@ struct seek {
         int32_t partition;
         int64_t to;
         bool complete;
+        int64_t end;                /* of the partition, once met; -1 */
         struct bus_record *records; /* owned array of cap */
         size_t cap;
 };
@@ -54,6 +55,7 @@ int seek_start(struct seek *sk, const char *topic, int32_t partition, int64_t fr
                 return -EINVAL;
         seek_stop(sk);
         sk->complete = from >= to;
+        sk->end = -1;
         if (!sk->complete) {
                 int err = consumer_assign(
                         sk->consumer, &(struct consumer_partition){topic, partition, from}, 1);
@@ -98,11 +100,18 @@ int seek_poll(struct seek *sk, int timeout_ms, size_t max, const struct bus_reco
                         return -ERANGE;
                 if (events[i].kind == CONSUMER_RECORD && r->offset < sk->to)
                         sk->records[count++] = *r;
+                if (events[i].kind == CONSUMER_EOF)
+                        sk->end = r->offset;
                 sk->complete = events[i].kind == CONSUMER_EOF || r->offset >= sk->to - 1;
         }
         *ret = sk->records;
         *ret_count = count;
         return sk->complete ? 1 : 0;
+}
+
+int64_t seek_end(const struct seek *sk)
+{
+        return sk->end;
 }
 
 void seek_wake(struct seek *sk)

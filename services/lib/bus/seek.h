@@ -24,6 +24,8 @@ MUST_CHECK int seek_start(
  * no longer in the log; -EIO: Kafka said no (and *ret_count is 0 then). */
 MUST_CHECK int seek_poll(struct seek *sk, int timeout_ms, size_t max, const struct bus_record **ret,
         size_t *ret_count);
+/* Once a range is complete: the partition's end, if that was met; else -1. */
+int64_t seek_end(const struct seek *sk);
 /* Ends the range early; the reader may be started again. */
 void seek_stop(struct seek *sk);
 /* Wakes a poll from another thread. */

@@ -176,6 +176,9 @@ static enum seek_outcome read_range(struct seeker *sk, struct seek_job *j)
                 for (size_t i = 0; i < n; i++)
                         if (take(sk, j, &records[i]))
                                 return SEEK_PAGE;
+                /* The range was in the log when it was asked for: one that ends before it is another log by now. */
+                if (r == 1 && seek_end(sk->seek) >= 0 && seek_end(sk->seek) < j->until)
+                        return SEEK_FAILED;
                 if (r == 1)
                         j->next_offset = j->until;
                 else if (clock_mono_ms() > deadline || atomic_load(&fd->stopping))
