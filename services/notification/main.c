@@ -117,8 +117,10 @@ int main(int argc, char **argv)
         int code = arguments(argc, argv, &app, &result);
         struct config_group all[GROUPS];
         groups(&app, all);
-        if (code >= 0)
+        if (code >= 0) {
+                config_result_done(&result);
                 return code;
+        }
         lifecycle_init(&app.lifecycle);
         lifecycle_raise_nofile();
         if (app.settings.instance[0])
