@@ -3,11 +3,14 @@ import { spawn, spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { Failure } from './failure.mjs';
 import { root } from './paths.mjs';
+import { simCoverage } from './sim_coverage.mjs';
 
 const seeds = process.env.TERN_SIM_SEEDS ?? '1-10000';
 const mutantSeeds = '1-4000';
+const coverageSeeds = '1-400';
+const coverageMin = 80; // percent of the lines of feed and fanout
 
-export const simNames = ['sim/seeds', 'sim/mutations'];
+export const simNames = ['sim/seeds', 'sim/mutations', 'sim/coverage'];
 
 function build() {
   const steps = [
@@ -49,9 +52,18 @@ async function runMutations({ tally, onChild }) {
   if (results.length < 20) tally.add({ name: 'sim/mutations', ok: false, ms: 0, why: `there are ${results.length} mutations, and not 20` });
 }
 
+/** The cores' lines that the worlds run through: printed when it was asked for alone, or too few. */
+function runCoverage({ tally }, alone) {
+  const began = Date.now();
+  const { percent, text } = simCoverage(coverageSeeds);
+  if (alone) console.log(text);
+  tally.add({ name: `sim/coverage ${percent.toFixed(1)} % of feed and fanout`, ok: percent >= coverageMin, ms: Date.now() - began, why: text });
+}
+
 /** Runs what was chosen of simNames. */
 export async function runSim(names, context) {
-  build();
+  if (names.some((name) => name !== 'sim/coverage')) build();
   if (names.includes('sim/seeds')) await runSeeds(context);
   if (names.includes('sim/mutations')) await runMutations(context);
+  if (names.includes('sim/coverage')) runCoverage(context, names.length === 1);
 }

@@ -192,7 +192,6 @@ void fanout_restart(
         struct fanout *f, uint16_t topic, uint32_t epoch, const int64_t *starts, int64_t now_ms);
 /* Flat index of a partition over all topics in table order. */
 size_t fanout_flat(const struct fanout *f, uint16_t topic, uint16_t partition);
-size_t fanout_flat_count(const struct fanout *f);
 int32_t fanout_slot(const struct fanout *f, uint16_t topic, uint16_t partition);
 size_t fanout_slot_count(const struct fanout *f);
 /* Next offset of a partition as this shard has seen it. */

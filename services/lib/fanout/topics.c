@@ -177,11 +177,6 @@ size_t fanout_flat(const struct fanout *f, uint16_t topic, uint16_t partition)
         return f->states[topic].flat + partition;
 }
 
-size_t fanout_flat_count(const struct fanout *f)
-{
-        return f->flat_count;
-}
-
 int32_t fanout_slot(const struct fanout *f, uint16_t topic, uint16_t partition)
 {
         CHECK(topic < f->topic_count && partition < f->topics[topic].partitions);
