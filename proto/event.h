@@ -72,6 +72,10 @@ struct event {
         /* control and access */
         char *reason, *topic, *cluster_id, *record_key;
         int64_t before_ms, epoch, partitions;
+        /* gateways of themselves; audit */
+        char *ops; /* host:port */
+        int64_t connections;
+        char *run, *state, *command, *operator, *at;
         void *arena; /* owned */
 };
 void event_done(struct event *e);
@@ -81,7 +85,7 @@ void event_done(struct event *e);
  * another key's (see event_key_fits). event_done() *ret after success only. */
 MUST_CHECK int event_parse(struct slice topic, struct slice type, struct slice id, struct slice key,
         struct slice value, struct event *ret, struct event_error *err);
-/* The key that the event's record must have, appended; nothing for types that may have any (emit, session, notice, epoch). */
+/* The key that the event's record must have, appended; nothing for types that may have any (emit, session, notice, epoch …). */
 void event_key(const struct event *e, struct buf *out);
 /* True if key is what event_key() says, or the type may have any key. */
 bool event_key_fits(const struct event *e, struct slice key);

@@ -126,6 +126,12 @@ void event_key(const struct event *e, struct buf *out)
         case EVENT_BROADCAST:
                 buf_add_str(out, e->audience);
                 break;
+        case EVENT_GATEWAY:
+                buf_printf(out, "instance:%s", e->gateway);
+                break;
+        case EVENT_AUDIT:
+                buf_add_str(out, e->operator);
+                break;
         case EVENT_UNKNOWN:
         case EVENT_EMIT:
         case EVENT_ACK:

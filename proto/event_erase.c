@@ -26,6 +26,8 @@ struct slice event_erasable(const struct event *e, struct slice key)
         case EVENT_NOTIFICATION_READ_ALL:
         case EVENT_BROADCAST:
         case EVENT_KICK:
+        case EVENT_GATEWAY:
+        case EVENT_AUDIT:
         case EVENT_NOTICE:
         case EVENT_REPLAY:
         case EVENT_REVOKED:
@@ -73,6 +75,8 @@ bool event_blank(struct event *e)
         case EVENT_NOTIFICATION_READ_ALL:
         case EVENT_BROADCAST:
         case EVENT_KICK:
+        case EVENT_GATEWAY:
+        case EVENT_AUDIT:
         case EVENT_NOTICE:
         case EVENT_REPLAY:
         case EVENT_REVOKED:

@@ -61,6 +61,8 @@ void control_record(struct gateway *gw, const struct record *r)
         struct slice key = record_key(r);
         if (e.type == EVENT_KICK && event_key_fits(&e, key)) {
                 drop_user(gw, slice_str(e.user_id), INT64_MAX, SIO_CLOSE_KICK);
+        } else if (e.type == EVENT_GATEWAY && gw->index == 0 && event_key_fits(&e, key)) {
+                fleet_hear(gw->app->fleet, &e, gateway_now(gw));
         } else if (e.type == EVENT_REPLAY) {
                 replayed_record(gw, &e, key);
         } else if (e.type == EVENT_NOTICE && slice_starts(key, "conversation:")) {

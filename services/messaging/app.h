@@ -14,6 +14,7 @@
 #include "base/metrics.h"
 #include "bus/bus.h"
 #include "feed/feed.h"
+#include "fleet/fleet.h"
 #include "http/server.h"
 #include "messaging/namespaces.h"
 #include "peer/key.h"
@@ -37,6 +38,7 @@ struct app {
         struct auth_settings auth_settings;
         struct bus_settings bus_settings;
         struct feed_settings feed_settings;
+        struct fleet_settings fleet_settings;
         struct http_settings http_settings;
         struct peer_settings peer_settings;
         struct store_settings store_settings;
@@ -52,6 +54,7 @@ struct app {
         struct auth *auth;
         struct revocations *revocations; /* auth/revocations.h */
         struct feed *feed;
+        struct fleet *fleet;
         struct http_server *http;
         struct sio_server *sio;
         struct splice *splice; /* realtime/splice.h; NULL without a key */

@@ -3,6 +3,8 @@
 #include "messaging/call.h"
 #include "messaging/session.h"
 
+#include "realtime/socketio_server.h"
+
 #include <stdlib.h>
 
 #define SWEEP_MS 100
@@ -28,10 +30,19 @@ static void sweep_sessions(struct gateway *gw, int64_t now)
         }
 }
 
+/* One shard speaks for all, and only when the servers stand. */
+static void tell_fleet(struct gateway *gw, int64_t now)
+{
+        struct app *app = gw->app;
+        if (gw->index == 0 && atomic_load(&app->lifecycle.ready))
+                (void)fleet_tick(app->fleet, sio_server_connections(app->sio), now);
+}
+
 static void sweep(struct shard *sh, struct shard_timer *t)
 {
         struct gateway *gw = container_of(t, struct gateway, sweep);
         int64_t now = shard_now_ms(sh);
+        tell_fleet(gw, now);
         calls_expire(gw, now);
         sweep_sessions(gw, now);
         shard_timer_set(sh, t, SWEEP_MS);

@@ -17,7 +17,7 @@ static const struct config_row messaging_rows[] = {
 #include "messaging/settings.def"
 };
 
-#define GROUPS 7
+#define GROUPS 8
 
 static void groups(struct app *app, struct config_group ret[GROUPS])
 {
@@ -35,6 +35,8 @@ static void groups(struct app *app, struct config_group ret[GROUPS])
                 "Postgres", store_settings_rows, store_settings_count, &app->store_settings};
         ret[6] = (struct config_group){"Splices between gateways", peer_settings_rows,
                 peer_settings_count, &app->peer_settings};
+        ret[7] = (struct config_group){
+                "The fleet", fleet_settings_rows, fleet_settings_count, &app->fleet_settings};
 }
 
 /* ---- settings ---- */

@@ -168,6 +168,13 @@ static bool make_clients(struct app *app, const struct config_result *result, in
                 return false;
         }
         bus_set_log(app->bus, kafka_says, app);
+        struct fleet_options fo = {.settings = &app->fleet_settings,
+                .bus = app->bus,
+                .service = "messaging",
+                .instance = app->instance,
+                .ops_bind = app->settings.ops_bind,
+                .metrics = app->metrics};
+        app->fleet = fleet_new(&fo);
         warm_up(app);
         struct feed_options options = {
                 .settings = &app->feed_settings,
@@ -375,6 +382,7 @@ static unsigned splices_open(const struct app *app)
 static void drain(struct app *app)
 {
         atomic_store(&app->lifecycle.draining, true);
+        fleet_leave(app->fleet);
         unsigned open = sio_server_connections(app->sio);
         log_info(app->log, "draining", F_INT("connections", open),
                 F_INT("splices", splices_open(app)));
@@ -406,6 +414,8 @@ static void tear_down(struct app *app)
         /* Bus and store answer into the shards' mailboxes, so they go before the shards do; and nobody
          * asks them anything after the round. */
         atomic_store(&app->bus_closing, true);
+        if (app->fleet)
+                fleet_hush(app->fleet);
         send_round(app, gateway_stop, true);
         app->bus = bus_free(app->bus, 5000);
         app->store = store_free(app->store);
@@ -417,6 +427,7 @@ static void tear_down(struct app *app)
         app->limits = limits_free(app->limits);
         app->page = page_free(app->page);
         app->feed = feed_free(app->feed);
+        app->fleet = fleet_free(app->fleet);
         app->auth = auth_free(app->auth);
         app->revocations = revocations_free(app->revocations);
 }
@@ -465,6 +476,7 @@ int parts_run(struct app *app, const struct config_result *result)
                 code = 1;
                 goto out;
         }
+        fleet_join(app->fleet, ops_port);
         atomic_store(&app->lifecycle.ready, true);
         log_info(app->log, "ready", F_STR("addr", app->settings.bind), F_INT("port", port),
                 F_INT("ops_port", ops_port), F_INT("shards", app->shard_count));

@@ -89,6 +89,8 @@ void control_record(struct gateway *gw, const struct record *r)
                 return;
         if (e.type == EVENT_KICK && event_key_fits(&e, record_key(r)))
                 drop_user(gw, e.user_id, INT64_MAX, ES_CLOSE_KICK);
+        else if (e.type == EVENT_GATEWAY && gw->index == 0 && event_key_fits(&e, record_key(r)))
+                fleet_hear(gw->app->fleet, &e, gateway_now(gw));
         else if (e.type == EVENT_REPLAY)
                 show_again(gw, &e, record_key(r));
         event_done(&e);

@@ -11,6 +11,7 @@
 #include "base/metrics.h"
 #include "bus/bus.h"
 #include "feed/feed.h"
+#include "fleet/fleet.h"
 #include "http/server.h"
 #include "store/store.h"
 
@@ -30,6 +31,7 @@ struct app {
         struct auth_settings auth_settings;
         struct bus_settings bus_settings;
         struct feed_settings feed_settings;
+        struct fleet_settings fleet_settings;
         struct http_settings http_settings;
         struct store_settings store_settings;
         char instance[65];
@@ -42,6 +44,7 @@ struct app {
         struct auth *auth;
         struct revocations *revocations; /* auth/revocations.h */
         struct feed *feed;
+        struct fleet *fleet;
         struct http_server *http;
         struct es_server *es;
         struct intake *intake;

@@ -4,6 +4,7 @@
 #include "notification/stream.h"
 
 #include "base/clock.h"
+#include "realtime/eventstream_server.h"
 #include "wire/cursor.h"
 
 #include <errno.h>
@@ -90,10 +91,19 @@ static void sweep_streams(struct gateway *gw, int64_t now)
         }
 }
 
+/* One shard speaks for all, and only when the servers stand. */
+static void tell_fleet(struct gateway *gw, int64_t now)
+{
+        struct app *app = gw->app;
+        if (gw->index == 0 && atomic_load(&app->lifecycle.ready))
+                (void)fleet_tick(app->fleet, es_server_connections(app->es), now);
+}
+
 static void sweep(struct shard *sh, struct shard_timer *t)
 {
         struct gateway *gw = container_of(t, struct gateway, sweep);
         int64_t now = shard_now_ms(sh);
+        tell_fleet(gw, now);
         asks_expire(gw, now);
         sweep_streams(gw, now);
         shard_timer_set(sh, t, SWEEP_MS);

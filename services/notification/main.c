@@ -17,7 +17,7 @@ static const struct config_row notification_rows[] = {
 #include "notification/settings.def"
 };
 
-#define GROUPS 6
+#define GROUPS 7
 
 static void groups(struct app *app, struct config_group ret[GROUPS])
 {
@@ -33,6 +33,8 @@ static void groups(struct app *app, struct config_group ret[GROUPS])
                 "HTTP", http_settings_rows, http_settings_count, &app->http_settings};
         ret[5] = (struct config_group){
                 "Postgres", store_settings_rows, store_settings_count, &app->store_settings};
+        ret[6] = (struct config_group){
+                "The fleet", fleet_settings_rows, fleet_settings_count, &app->fleet_settings};
 }
 
 /* ---- settings ---- */

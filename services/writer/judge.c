@@ -27,6 +27,8 @@ static enum id_class class_of(enum event_type t)
         case EVENT_SESSION:
         case EVENT_TYPING:
         case EVENT_KICK:
+        case EVENT_GATEWAY:
+        case EVENT_AUDIT:
         case EVENT_ACK:
         case EVENT_CLIENT_EVENT:
         case EVENT_NOTICE:

@@ -190,6 +190,8 @@ static void projection(struct rows *r, const struct item *it)
         case EVENT_EMIT:
         case EVENT_TYPING:
         case EVENT_KICK:
+        case EVENT_GATEWAY:
+        case EVENT_AUDIT:
         case EVENT_ACK:
         case EVENT_CLIENT_EVENT:
         case EVENT_NOTICE:
