@@ -1,6 +1,6 @@
 /*
- * History: a snapshot of Postgres with the tail's records laid over it, so that a page never has a hole
- * between what the writer has stored and what is live.
+ * History: a snapshot of Postgres with the log's records laid over it, from the tail and, where the writer is behind
+ * that, from Kafka, so that a page never has a hole between what the writer has stored and what is live.
  */
 #include "messaging/call.h"
 
@@ -94,16 +94,16 @@ static bool is_message(const struct record *r)
                slice_is(record_type(r), "tern.message.created");
 }
 
-/* The tail's messages in (after, before) from `ingested` on, newest first; of more than `most` the newest, or
+/* The messages in (after, before) that the rows do not have, newest first; of more than `most` the newest, or
  * with oldest_first the oldest. */
-static size_t tail_messages(
-        struct history_load *h, int64_t ingested, const struct record **ret, size_t most)
+static size_t messages_over(struct history_load *h, const struct feed_rows *rows,
+        const struct record **ret, size_t most)
 {
-        struct fanout *f = h->call->gw->fanout;
+        struct feed_over over = feed_over(
+                h->call->gw->feed, TOPIC_EVENTS, slice_str(h->call->conversation_id), rows);
         size_t seen = 0;
-        const struct record *r =
-                fanout_newest(f, TOPIC_EVENTS, slice_str(h->call->conversation_id));
-        for (; r && r->offset >= ingested && record_seq(r) > h->after; r = fanout_prev(f, r)) {
+        const struct record *r;
+        while ((r = feed_over_next(&over)) && record_seq(r) > h->after) {
                 if (record_seq(r) >= h->before || !is_message(r))
                         continue;
                 if (!h->oldest_first && seen == most)
@@ -144,8 +144,8 @@ static bool has_id_of(const struct feed_rows *rows, const struct record *r)
 static void merge(struct history_load *h, const struct feed_rows *rows, struct history_page *page)
 {
         size_t most = (size_t)h->limit + 1;
-        const struct record **tail = xcalloc(most, sizeof(*tail));
-        size_t seen = tail_messages(h, rows->ingested, tail, most);
+        const struct record **over = xcalloc(most, sizeof(*over));
+        size_t seen = messages_over(h, rows, over, most);
         size_t kept = seen < most ? seen : most;
         struct entries es = {0};
         if (h->oldest_first) {
@@ -153,20 +153,20 @@ static void merge(struct history_load *h, const struct feed_rows *rows, struct h
                         add_row(&es, h->call->conversation_id, rows->values + i * rows->columns);
                 /* The last one written into the ring is the oldest. */
                 for (size_t i = 0; i < kept && es.count < most; i++) {
-                        const struct record *r = tail[(seen - 1 - i) % most];
+                        const struct record *r = over[(seen - 1 - i) % most];
                         if (!has_id_of(rows, r))
                                 add_record(&es, r);
                 }
         } else {
                 for (size_t i = 0; i < kept; i++)
-                        if (!has_id_of(rows, tail[i]))
-                                add_record(&es, tail[i]);
+                        if (!has_id_of(rows, over[i]))
+                                add_record(&es, over[i]);
                 for (size_t i = 0; i < rows->rows && es.count < most; i++)
                         add_row(&es, h->call->conversation_id, rows->values + i * rows->columns);
         }
         make_page(h, &es, page);
         entries_done(&es);
-        free(tail);
+        free(over);
 }
 
 static void loaded(void *arg, int err, const struct feed_rows *rows)
@@ -208,6 +208,7 @@ void history_load(struct call *c, uint32_t limit, size_t bytes_max,
                 c->query = feed_query(c->gw->feed, TOPIC_EVENTS, slice_str(c->conversation_id),
                         &messaging_sql[MESSAGING_SQL_HISTORY_BEFORE], params, 3, loaded, h);
         }
+        feed_query_bridge(c->query, slice_str(c->conversation_id));
 }
 
 /* ---- fetch_messages ---- */

@@ -1,5 +1,5 @@
 /*
- * The load of a room: a snapshot of Postgres with the tail's records laid over it. All of it is merged
+ * The load of a room: a snapshot of Postgres with the log's records laid over it. All of it is merged
  * by seq, so that a row that is older than what is known already changes nothing.
  */
 #include "messaging/room.h"
@@ -91,11 +91,11 @@ static void lay_receipts_over(struct room *r)
         buf_done(&key);
 }
 
-static void lay_tail_over(struct room *r, int64_t from_offset)
+static void lay_log_over(struct room *r, const struct feed_rows *rows)
 {
-        struct fanout *f = r->gw->fanout;
-        const struct record *rec = fanout_newest(f, TOPIC_EVENTS, room_id(r));
-        for (; rec && rec->offset >= from_offset; rec = fanout_prev(f, rec))
+        struct feed_over over = feed_over(r->gw->feed, TOPIC_EVENTS, room_id(r), rows);
+        const struct record *rec;
+        while ((rec = feed_over_next(&over)))
                 if (is_membership(rec))
                         merge_record(r, rec, "chat.events");
         lay_receipts_over(r);
@@ -108,7 +108,7 @@ static void loaded(void *arg, int err, const struct feed_rows *rows)
         if (err == 0)
                 take_rows(r, rows);
         /* Without Postgres the tail alone may still say yes. */
-        lay_tail_over(r, err == 0 ? rows->ingested : 0);
+        lay_log_over(r, err == 0 ? rows : NULL);
         room_loaded(r, err);
 }
 
@@ -124,4 +124,5 @@ void room_load(struct room *r, const char *user)
         r->query_user = xstrdup(user);
         r->query = feed_query(r->gw->feed, TOPIC_EVENTS, room_id(r),
                 &messaging_sql[MESSAGING_SQL_ROOM], params, ARRAY_LEN(params), loaded, r);
+        feed_query_bridge(r->query, room_id(r));
 }

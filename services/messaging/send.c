@@ -74,11 +74,12 @@ static void produce_message(struct call *c)
 
 /* ---- a repeated send from before the dedupe window ---- */
 
-static const struct record *find_in_tail(const struct call *c, int64_t from_offset)
+static const struct record *find_in_log(const struct call *c, const struct feed_rows *rows)
 {
-        const struct fanout *f = c->gw->fanout;
-        const struct record *r = fanout_newest(f, TOPIC_EVENTS, slice_str(c->conversation_id));
-        for (; r && r->offset >= from_offset; r = fanout_prev(f, r))
+        struct feed_over over =
+                feed_over(c->gw->feed, TOPIC_EVENTS, slice_str(c->conversation_id), rows);
+        const struct record *r;
+        while ((r = feed_over_next(&over)))
                 if (slice_is(record_id(r), c->message_id))
                         return r;
         return NULL;
@@ -98,7 +99,7 @@ static void looked_up(void *arg, int err, const struct feed_rows *rows)
                 answer_sent(c, strtoll(v[0], NULL, 10), strtoll(v[1], NULL, 10));
                 return;
         }
-        const struct record *r = find_in_tail(c, rows->ingested);
+        const struct record *r = find_in_log(c, rows);
         if (r)
                 answer_sent(c, seq_of(c, r->offset), r->timestamp_ms);
         else
@@ -123,6 +124,7 @@ static void look_up(void *arg, int err)
         const char *params[] = {c->message_id};
         c->query = feed_query(c->gw->feed, TOPIC_EVENTS, slice_str(c->conversation_id),
                 &messaging_sql[MESSAGING_SQL_MESSAGE_BY_ID], params, 1, looked_up, c);
+        feed_query_bridge(c->query, slice_str(c->conversation_id));
 }
 
 static void send_authorized(struct call *c)

@@ -1,7 +1,7 @@
 /*
  * ask - one REST question about a user's notifications, answered on the user's shard.
  *
- * A read is a snapshot of Postgres with the tail's records of the user laid over it, after the shard has
+ * A read is a snapshot of Postgres with the log's records of the user laid over it, after the shard has
  * passed the partition's end as of the question: so what was marked read a moment ago, on any gateway, is
  * counted as read.
  *
@@ -29,6 +29,7 @@ struct ask {
         int64_t deadline_ms;
         struct feed_barrier *barrier;
         struct feed_query *query;
+        int64_t marks_from; /* a count's statement knows the marks of the log from this offset on */
         struct bus_send send;
         bool sending; /* the bus holds it; so does a rest_hold() */
         struct fanout_wait wait;

@@ -14,15 +14,15 @@
 
 #define BARRIER_MS 2000
 
-/* What the tail says of the user's notifications, oldest first, and which of them it says are read. */
-struct tail_event {
+/* What the log says of the user's notifications that the rows do not have, newest first, and which of them it says are read. */
+struct log_event {
         struct event e;
         int64_t seq, time_ms;
 };
-struct tail_view {
-        struct tail_event *at; /* owned */
+struct log_view {
+        struct log_event *at; /* owned */
         size_t count;
-        struct map marks;     /* notification id -> the newest struct tail_event that marks it */
+        struct map marks;     /* notification id -> the newest struct log_event that marks it */
         int64_t read_all_seq; /* everything up to it is read; -1 = nothing */
 };
 
@@ -31,7 +31,7 @@ static const struct record *newest_of(const struct ask *a)
         return fanout_newest(a->gw->fanout, TOPIC_NOTIFICATIONS, slice_str(a->user));
 }
 
-static void note_mark(struct tail_view *v, struct tail_event *t)
+static void note_mark(struct log_view *v, struct log_event *t)
 {
         if (t->e.type == EVENT_NOTIFICATION_READ)
                 map_put(&v->marks, slice_str(t->e.notification_id), t);
@@ -39,35 +39,36 @@ static void note_mark(struct tail_view *v, struct tail_event *t)
                 v->read_all_seq = t->e.seq;
 }
 
-static struct tail_view tail_of(const struct ask *a, int64_t from_offset)
+static void parse_over(const struct record *r, struct log_view *v)
 {
-        const struct fanout *f = a->gw->fanout;
-        struct tail_view v = {.marks = MAP_EMPTY, .read_all_seq = -1};
+        struct event_error err;
+        struct log_event *t = &v->at[v->count];
+        if (event_parse(SLICE_LIT("notifications"), record_type(r), record_id(r), record_key(r),
+                    record_value(r), &t->e, &err) < 0)
+                return;
+        t->seq = record_seq(r);
+        t->time_ms = r->timestamp_ms;
+        v->count++;
+}
+
+static struct log_view log_over(const struct ask *a, const struct feed_rows *rows)
+{
+        const struct feed_over newest =
+                feed_over(a->gw->feed, TOPIC_NOTIFICATIONS, slice_str(a->user), rows);
+        struct log_view v = {.marks = MAP_EMPTY, .read_all_seq = -1};
         size_t most = 0;
-        for (const struct record *r = newest_of(a); r && r->offset >= from_offset;
-                r = fanout_prev(f, r))
+        for (struct feed_over o = newest; feed_over_next(&o);)
                 most++;
         v.at = xcalloc(most + 1, sizeof(*v.at));
-        size_t at = most;
-        for (const struct record *r = newest_of(a); r && r->offset >= from_offset;
-                r = fanout_prev(f, r)) {
-                struct event_error err;
-                struct tail_event *t = &v.at[at - 1];
-                if (event_parse(SLICE_LIT("notifications"), record_type(r), record_id(r),
-                            record_key(r), record_value(r), &t->e, &err) < 0)
-                        continue;
-                t->seq = record_seq(r);
-                t->time_ms = r->timestamp_ms;
-                at--;
-        }
-        v.count = most - at;
-        memmove(v.at, v.at + at, v.count * sizeof(*v.at));
-        for (size_t i = 0; i < v.count; i++)
+        const struct record *r;
+        for (struct feed_over o = newest; (r = feed_over_next(&o));)
+                parse_over(r, &v);
+        for (size_t i = v.count; i-- > 0;)
                 note_mark(&v, &v.at[i]);
         return v;
 }
 
-static void tail_done(struct tail_view *v)
+static void log_done(struct log_view *v)
 {
         map_done(&v->marks);
         for (size_t i = 0; i < v->count; i++)
@@ -75,14 +76,23 @@ static void tail_done(struct tail_view *v)
         free(v->at);
 }
 
-/* Whether the tail says that a notification is read which stood at seq. */
-static bool is_marked(const struct tail_view *v, const char *id, int64_t seq)
+/* Whether the log says that a notification is read which stood at seq. */
+static bool is_marked(const struct log_view *v, const char *id, int64_t seq)
 {
-        const struct tail_event *mark = map_get(&v->marks, slice_str(id));
+        const struct log_event *mark = map_get(&v->marks, slice_str(id));
         return seq <= v->read_all_seq || (mark && mark->seq > seq);
 }
 
-/* ---- after the barrier: a query whose rows the tail is laid over ---- */
+/* ---- after the barrier: a query whose rows the log is laid over ---- */
+
+static void query(struct ask *a, unsigned statement, const char *const *params,
+        size_t count, void (*done)(void *arg, int err, const struct feed_rows *rows))
+{
+        a->query = feed_query(a->gw->feed, TOPIC_NOTIFICATIONS, slice_str(a->user),
+                &notification_sql[statement], params, count, done, a);
+        /* A writer that is behind is no reason to refuse. */
+        feed_query_bridge(a->query, slice_str(a->user));
+}
 
 static void unavailable(struct ask *a)
 {
@@ -98,7 +108,7 @@ struct page {
         bool more;
 };
 
-/* Marks in the tail may turn unread rows into read ones: some more than the page. */
+/* Marks in the log may turn unread rows into read ones: some more than the page. */
 static size_t rows_asked(const struct ask *a)
 {
         return (size_t)a->limit * 2 + 1;
@@ -121,7 +131,7 @@ static void add_entry(struct ask *a, struct page *p, const struct event *e, int6
         p->last_seq = seq;
 }
 
-static void add_row(struct ask *a, struct page *p, const struct tail_view *v, const char *const *c)
+static void add_row(struct ask *a, struct page *p, const struct log_view *v, const char *const *c)
 {
         int64_t seq = strtoll(c[1], NULL, 10);
         struct event e = {
@@ -137,15 +147,15 @@ static void add_row(struct ask *a, struct page *p, const struct tail_view *v, co
         add_entry(a, p, &e, seq, strtoll(c[6], NULL, 10), read);
 }
 
-/* Newest first: what the tail has, then what Postgres has. */
+/* Newest first: what only the log has, then what Postgres has. */
 static void fill_page(
-        struct ask *a, struct page *p, const struct tail_view *v, const struct feed_rows *rows)
+        struct ask *a, struct page *p, const struct log_view *v, const struct feed_rows *rows)
 {
         struct map stored = MAP_EMPTY;
         for (size_t i = 0; i < rows->rows; i++)
                 map_put(&stored, slice_str(rows->values[i * rows->columns]), a);
-        for (size_t i = v->count; i-- > 0;) {
-                const struct tail_event *t = &v->at[i];
+        for (size_t i = 0; i < v->count; i++) {
+                const struct log_event *t = &v->at[i];
                 if (t->e.type == EVENT_NOTIFICATION_CREATED &&
                         !map_get(&stored, slice_str(t->e.id)))
                         add_entry(a, p, &t->e, t->seq, t->time_ms, is_marked(v, t->e.id, t->seq));
@@ -153,7 +163,7 @@ static void fill_page(
         for (size_t i = 0; i < rows->rows; i++)
                 add_row(a, p, v, rows->values + i * rows->columns);
         map_done(&stored);
-        /* Marks in the tail may have emptied the page: there may be more below the rows all the same. */
+        /* Marks in the log may have emptied the page: there may be more below the rows all the same. */
         if (!p->more && rows->rows == rows_asked(a)) {
                 p->more = true;
                 p->last_seq = strtoll(rows->values[(rows->rows - 1) * rows->columns + 1], NULL, 10);
@@ -168,10 +178,10 @@ static void listed(void *arg, int err, const struct feed_rows *rows)
                 unavailable(a);
                 return;
         }
-        struct tail_view v = tail_of(a, rows->ingested);
+        struct log_view v = log_over(a, rows);
         struct page p = {0};
         fill_page(a, &p, &v, rows);
-        tail_done(&v);
+        log_done(&v);
         char cursor[SSE_ID_TEXT];
         size_t n = gateway_sse_id(a->gw, gateway_partition_of(a->gw->app, slice_str(a->user)),
                 fanout_cursor(a->gw->fanout), cursor);
@@ -201,8 +211,7 @@ static void start_list_query(void *arg, int err)
         snprintf(before, sizeof(before), "%" PRId64, a->before);
         snprintf(most, sizeof(most), "%zu", rows_asked(a));
         const char *params[] = {a->user, before, most, a->unread_only ? "true" : "false"};
-        a->query = feed_query(a->gw->feed, TOPIC_NOTIFICATIONS, slice_str(a->user),
-                &notification_sql[NOTIFICATION_SQL_LIST], params, 4, listed, a);
+        query(a, NOTIFICATION_SQL_LIST, params, ARRAY_LEN(params), listed);
 }
 
 void op_list(struct ask *a)
@@ -215,6 +224,8 @@ void op_list(struct ask *a)
 
 /* ---- count ---- */
 
+static void ask_count(struct ask *a, const struct log_view *known);
+
 static void counted(void *arg, int err, const struct feed_rows *rows)
 {
         struct ask *a = arg;
@@ -223,19 +234,45 @@ static void counted(void *arg, int err, const struct feed_rows *rows)
                 unavailable(a);
                 return;
         }
+        struct log_view v = log_over(a, rows);
+        if (rows->ingested < a->marks_from) {
+                /* The bridge's marks were not known to the statement. */
+                a->marks_from = rows->ingested;
+                ask_count(a, &v);
+                log_done(&v);
+                return;
+        }
         int64_t count = strtoll(rows->values[0], NULL, 10);
-        struct tail_view v = tail_of(a, rows->ingested);
         for (size_t i = 0; i < v.count; i++) {
-                const struct tail_event *t = &v.at[i];
+                const struct log_event *t = &v.at[i];
                 count += t->e.type == EVENT_NOTIFICATION_CREATED && !is_marked(&v, t->e.id, t->seq);
         }
-        tail_done(&v);
+        log_done(&v);
         char json[64];
         int n = snprintf(json, sizeof(json), "{\"count\":%lld}", (long long)count);
         ask_answer(a, 200, slice_of(json, (size_t)n));
 }
 
-/* All marks that the tail has go along: those that are stored already change nothing. */
+/* All marks that the log is known to have go along: those that are stored already change nothing. */
+static void ask_count(struct ask *a, const struct log_view *known)
+{
+        struct buf ids = BUF_EMPTY;
+        buf_add_char(&ids, '[');
+        size_t it = 0;
+        const struct log_event *t;
+        while ((t = map_next(&known->marks, &it))) {
+                if (ids.n > 1)
+                        buf_add_char(&ids, ',');
+                buf_add_json_str(&ids, slice_str(t->e.notification_id));
+        }
+        buf_add_char(&ids, ']');
+        char read_all[24];
+        snprintf(read_all, sizeof(read_all), "%" PRId64, known->read_all_seq);
+        const char *params[] = {a->user, read_all, buf_cstr(&ids)};
+        query(a, NOTIFICATION_SQL_UNREAD, params, ARRAY_LEN(params), counted);
+        buf_done(&ids);
+}
+
 static void start_count_query(void *arg, int err)
 {
         struct ask *a = arg;
@@ -244,24 +281,11 @@ static void start_count_query(void *arg, int err)
                 unavailable(a);
                 return;
         }
-        struct tail_view v = tail_of(a, 0);
-        struct buf ids = BUF_EMPTY;
-        buf_add_char(&ids, '[');
-        size_t it = 0;
-        const struct tail_event *t;
-        while ((t = map_next(&v.marks, &it))) {
-                if (ids.n > 1)
-                        buf_add_char(&ids, ',');
-                buf_add_json_str(&ids, slice_str(t->e.notification_id));
-        }
-        buf_add_char(&ids, ']');
-        char read_all[24];
-        snprintf(read_all, sizeof(read_all), "%" PRId64, v.read_all_seq);
-        const char *params[] = {a->user, read_all, buf_cstr(&ids)};
-        a->query = feed_query(a->gw->feed, TOPIC_NOTIFICATIONS, slice_str(a->user),
-                &notification_sql[NOTIFICATION_SQL_UNREAD], params, ARRAY_LEN(params), counted, a);
-        buf_done(&ids);
-        tail_done(&v);
+        a->marks_from = fanout_tail_start(a->gw->fanout, TOPIC_NOTIFICATIONS,
+                gateway_partition_of(a->gw->app, slice_str(a->user)));
+        struct log_view v = log_over(a, NULL);
+        ask_count(a, &v);
+        log_done(&v);
 }
 
 void op_count(struct ask *a)
@@ -322,18 +346,6 @@ static void produce_read(struct ask *a)
         produce_mark(a, &e);
 }
 
-static void one_found(void *arg, int err, const struct feed_rows *rows)
-{
-        struct ask *a = arg;
-        a->query = NULL;
-        if (err < 0)
-                unavailable(a);
-        else if (rows->rows == 1)
-                produce_read(a);
-        else
-                ask_fail(a, ERR_NOT_FOUND, "there is no such notification of this user");
-}
-
 enum seen { SEEN_NOTHING, SEEN_NOTIFICATION, SEEN_MARK };
 
 static bool marks(const struct record *r, const char *id)
@@ -347,11 +359,11 @@ static bool marks(const struct record *r, const char *id)
         return same;
 }
 
-/* What the tail knows of the notification. */
-static enum seen look(const struct ask *a)
+/* What the log is known to say of the notification. */
+static enum seen look(const struct ask *a, struct feed_over over)
 {
-        const struct fanout *f = a->gw->fanout;
-        for (const struct record *r = newest_of(a); r; r = fanout_prev(f, r)) {
+        const struct record *r;
+        while ((r = feed_over_next(&over))) {
                 if (marks(r, a->id))
                         return SEEN_MARK;
                 if (slice_is(record_id(r), a->id) &&
@@ -361,15 +373,28 @@ static enum seen look(const struct ask *a)
         return SEEN_NOTHING;
 }
 
-/* True if the tail was enough. Who marks again and again writes nothing. */
-static bool mark_by_tail(struct ask *a)
+/* True if the log was enough. Who marks again and again writes nothing. */
+static bool mark_by_log(struct ask *a, const struct feed_rows *rows)
 {
-        enum seen seen = look(a);
+        enum seen seen =
+                look(a, feed_over(a->gw->feed, TOPIC_NOTIFICATIONS, slice_str(a->user), rows));
         if (seen == SEEN_MARK)
                 ask_answer(a, 200, SLICE_LIT("{}"));
         else if (seen == SEEN_NOTIFICATION)
                 produce_read(a);
         return seen != SEEN_NOTHING;
+}
+
+static void one_found(void *arg, int err, const struct feed_rows *rows)
+{
+        struct ask *a = arg;
+        a->query = NULL;
+        if (err < 0)
+                unavailable(a);
+        else if (rows->rows == 1)
+                produce_read(a);
+        else if (!mark_by_log(a, rows))
+                ask_fail(a, ERR_NOT_FOUND, "there is no such notification of this user");
 }
 
 static void mark_after_barrier(void *arg, int err)
@@ -380,16 +405,15 @@ static void mark_after_barrier(void *arg, int err)
                 unavailable(a);
                 return;
         }
-        if (mark_by_tail(a))
+        if (mark_by_log(a, NULL))
                 return;
         const char *params[] = {a->id, a->user};
-        a->query = feed_query(a->gw->feed, TOPIC_NOTIFICATIONS, slice_str(a->user),
-                &notification_sql[NOTIFICATION_SQL_ONE], params, 2, one_found, a);
+        query(a, NOTIFICATION_SQL_ONE, params, ARRAY_LEN(params), one_found);
 }
 
 void op_mark_read(struct ask *a)
 {
-        if (!mark_by_tail(a))
+        if (!mark_by_log(a, NULL))
                 a->barrier = feed_barrier(a->gw->feed, TOPIC_NOTIFICATIONS, slice_str(a->user),
                         BARRIER_MS, mark_after_barrier, a);
 }

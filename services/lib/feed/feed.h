@@ -112,8 +112,22 @@ struct feed_query *feed_query(struct feed_shard *fs, uint16_t topic, struct slic
         const struct store_statement *statement, const char *const *params, size_t param_count,
         void (*done)(void *arg, int err, const struct feed_rows *rows), void *arg);
 /* Right after feed_query(): if the tail starts after ingested, the key's records that lie between are read from Kafka, and done()
- * gets them: for who lays them over the rows, before those of the tail. key is copied. */
+ * gets them: for who lays them over the rows, before those of the tail (feed_over()). Then done() may come later than read_wait_ms, by
+ * read_give_up_ms at most. key is copied. */
 void feed_query_bridge(struct feed_query *q, struct slice key);
 void feed_query_cancel(struct feed_query *q);
+
+/* What the rows do not have of the key, newest first: its records of the tail, then those of the bridge. With rows NULL (Postgres
+ * could not be asked) all that the tail has. For use within done(); topic and key are the query's. */
+struct feed_over {
+        const struct fanout *fanout;
+        const struct record *in_tail; /* next of the tail; NULL: the bridge's turn */
+        int64_t from_offset, tail_start;
+        const struct record *const *bridge;
+        size_t bridge_left;
+};
+struct feed_over feed_over(const struct feed_shard *fs, uint16_t topic, struct slice key,
+        const struct feed_rows *rows);
+const struct record *feed_over_next(struct feed_over *o); /* borrowed; NULL at the end */
 
 #endif

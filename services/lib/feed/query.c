@@ -328,3 +328,34 @@ void queries_done(struct feed_shard *fs)
         while ((node = list_first(&fs->queries)))
                 forget(list_entry(node, struct feed_query, link));
 }
+
+/* ---- what the rows do not have ---- */
+
+struct feed_over feed_over(const struct feed_shard *fs, uint16_t topic, struct slice key,
+        const struct feed_rows *rows)
+{
+        uint16_t partition = (uint16_t)partition_of(key, feed_partitions(fs->fd, topic));
+        return (struct feed_over){.fanout = fs->fanout,
+                .in_tail = fanout_newest(fs->fanout, topic, key),
+                .from_offset = rows ? rows->ingested : 0,
+                .tail_start = fanout_tail_start(fs->fanout, topic, partition),
+                .bridge = rows ? rows->bridge : NULL,
+                .bridge_left = rows ? rows->bridge_count : 0};
+}
+
+const struct record *feed_over_next(struct feed_over *o)
+{
+        const struct record *r = o->in_tail;
+        if (r && r->offset >= o->from_offset) {
+                o->in_tail = fanout_prev(o->fanout, r);
+                return r;
+        }
+        o->in_tail = NULL;
+        /* The bridge was built towards a tail that may have had more then. */
+        while (o->bridge_left > 0) {
+                r = o->bridge[--o->bridge_left];
+                if (r->offset < o->tail_start)
+                        return r;
+        }
+        return NULL;
+}
