@@ -11,6 +11,8 @@ export const binDir = process.env.TERN_BIN_DIR || join(root, 'build', preset, 'b
 /** Python programs of the tests' own environment. */
 export const pythonBinDir = join(root, 'build/python/bin');
 export const kafkaDir = join(cacheDir, 'kafka-4.1.0');
+/** The Java client's jars, those of tests/pom.xml. */
+export const javaClientDir = join(cacheDir, 'java-client/libs');
 export const kubectlValidate = join(cacheDir, 'kubectl-validate-v0.0.4');
 
 /** A program that the build made. */

@@ -57,6 +57,7 @@ function greeting(stack) {
     `  logs              ${stack.logs}`,
     ...(auth ? ['', 'Tokens, good for a day:', ...tokens(stack)] : []),
     '',
+    `A gateway dies, and is back at once:  scripts/stack kill ${stack.dir} messaging/0`,
     'Open the page in two windows. Ctrl-C ends it all.',
     '',
   ].join('\n');
