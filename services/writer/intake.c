@@ -20,10 +20,12 @@
 #define EPOCHS_MS 5000
 #define RELOAD_MS 500
 #define RESTART_MS 1000
+#define FENCED_AGAIN_MS 20000 /* a name is another process's if it is taken twice within this time */
 #define LOG_EVERY_MS 10000
 
 struct intake {
         struct intake_options o;
+        char *group; /* owned: a new member needs the name long after intake_new() */
         pthread_t thread;
         bool runs;
         atomic_bool stop, assigned, postgres_up;
@@ -39,7 +41,7 @@ struct intake {
         struct batch *spare;   /* owned; NULL while the committer has it */
         int64_t oldest_ms;     /* of the batch that the committer has; 0 none */
         bool paused, restart, dead;
-        int64_t restarted_ms, gauges_ms, epochs_ms, reload_ms, complained_ms;
+        int64_t restarted_ms, fenced_ms, gauges_ms, epochs_ms, reload_ms, complained_ms;
         unsigned loop;
         int records_label[TOPIC_COUNT], lag_label[TOPIC_COUNT];
 };
@@ -208,7 +210,7 @@ static void on_revoked(void *arg, const struct consumer_partition *parts, size_t
 static int join(struct intake *in, char fault[256])
 {
         const struct consumer_options o = {
-                .group = in->o.group,
+                .group = in->group,
                 .instance_id = in->o.instance,
                 .topics = writer_topics,
                 .topic_count = TOPIC_COUNT,
@@ -308,6 +310,23 @@ static void take_range(struct intake *in, const struct bus_record *r)
         in->restart = true;
 }
 
+/* A commit that waited for its coordinator while the membership was lost is sent without a member id, and Kafka takes
+ * that for another process of our name: so the first fence is answered by joining anew. */
+static void take_fence(struct intake *in, const char *error)
+{
+        int64_t now = clock_mono_ms();
+        if (in->fenced_ms && now - in->fenced_ms < FENCED_AGAIN_MS) {
+                log_error(in->o.log, "fenced_out", F_STR("error", error),
+                        F_STR("message", "another process has this TERN_INSTANCE"));
+                in->dead = true;
+                return;
+        }
+        in->fenced_ms = now;
+        in->restart = true;
+        log_warn(in->o.log, "fenced", F_STR("error", error),
+                F_STR("message", "joins the group anew"));
+}
+
 static void take_event(struct intake *in, const struct consumer_event *e)
 {
         switch (e->kind) {
@@ -324,9 +343,7 @@ static void take_event(struct intake *in, const struct consumer_event *e)
                 complain(in, "kafka", e->error ? e->error : "");
                 break;
         case CONSUMER_DEAD:
-                log_error(in->o.log, "fenced_out", F_STR("error", e->error ? e->error : ""),
-                        F_STR("message", "another process has this TERN_INSTANCE"));
-                in->dead = true;
+                take_fence(in, e->error ? e->error : "");
                 break;
         }
 }
@@ -524,6 +541,8 @@ int intake_new(const struct intake_options *o, struct intake **ret, char fault[2
 {
         struct intake *in = xcalloc(1, sizeof(*in));
         in->o = *o;
+        in->group = xstrdup(o->group);
+        in->o.group = NULL;
         in->places = (struct places){.bus = o->bus, .log = o->log};
         in->filling = batch_new();
         in->spare = batch_new();
@@ -575,6 +594,7 @@ struct intake *intake_free(struct intake *in)
         batch_free(in->spare);
         db_free(in->db);
         pthread_mutex_destroy(&in->lock);
+        free(in->group);
         free(in);
         return NULL;
 }

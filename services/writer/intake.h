@@ -20,7 +20,8 @@ struct bus;
 struct intake;
 
 struct intake_options {
-        const char *dsn, *group, *instance; /* instance NULL: none */
+        /* dsn and instance are borrowed until intake_free(); instance NULL: none */
+        const char *dsn, *group, *instance;
         uint32_t timeout_ms;                /* of a question to Postgres */
         uint32_t session_timeout_ms, batch_max, batch_bytes_max, linger_ms, commit_timeout_ms,
                 retry_max_ms, resume_window_days, stop_ms;
