@@ -102,7 +102,7 @@ function format({ id, home, clusterId }) {
   writeFileSync(join(data, 'meta.properties'), `version=1\ncluster.id=${clusterId}\nnode.id=${id + 1}\ndirectory.id=${uuid()}\n`);
 }
 
-/** One plan for each node: {command, port, nodes}. */
+/** One plan for each node: {command, port, id, brokers}. */
 export function prepareApache({ dir, nodes, logs }) {
   if (!existsSync(join(libs, 'kafka_2.13-4.1.0.jar'))) throw new Failure("Apache Kafka's jars are missing (scripts/setup --kafka=apache fetches them)");
   const clusterId = uuid();
@@ -113,15 +113,15 @@ export function prepareApache({ dir, nodes, logs }) {
     const config = join(home, 'server.properties');
     writeFileSync(config, properties({ id, nodes, home }));
     const { file, env } = java();
-    return { port: node.port, brokers: nodes.length, command: { file, args: [...jvmOptions(home), 'kafka.Kafka', config], env, cwd: home, log: logs[id] } };
+    return { port: node.port, id: id + 1, brokers: nodes.length, command: { file, args: [...jvmOptions(home), 'kafka.Kafka', config], env, cwd: home, log: logs[id] } };
   });
 }
 
-/** Ready when the whole cluster is there on the first start, or when the broker is back in it. */
-export function apacheReady(port, brokers) {
+/** Ready on the first start when the whole cluster is there; later when this broker is back in what there is of it. */
+export function apacheReady({ port, id, brokers }, first) {
   return async () => {
     const answer = await askKafka(port);
-    return answer !== null && answer.controller && answer.brokers >= brokers;
+    return answer !== null && answer.controller && (first ? answer.brokers.length >= brokers : answer.brokers.includes(id));
   };
 }
 

@@ -18,12 +18,14 @@ function request() {
   return Buffer.concat([size, body]);
 }
 
-/** Brokers that take part in the cluster and whether it has a controller. */
+/** Ids of the brokers that take part in the cluster, and whether it has a controller. */
 function parse(answer) {
   let at = 4; // the correlation id
-  const brokers = answer.readInt32BE(at);
+  const count = answer.readInt32BE(at);
+  const brokers = [];
   at += 4;
-  for (let i = 0; i < brokers; i++) {
+  for (let i = 0; i < count; i++) {
+    brokers.push(answer.readInt32BE(at));
     at += 4;
     at += 2 + answer.readInt16BE(at) + 4;
     at += 2 + Math.max(0, answer.readInt16BE(at));
@@ -31,7 +33,7 @@ function parse(answer) {
   return { brokers, controller: answer.readInt32BE(at) >= 0 };
 }
 
-/** {brokers, controller}, or null if the broker does not answer. */
+/** {brokers: ids, controller}, or null if the broker does not answer. */
 export function askKafka(port, timeoutMs = 1000) {
   return new Promise((done) => {
     let got = Buffer.alloc(0);

@@ -136,7 +136,7 @@ export class Stack {
       case 'postgres':
         return postgresReady(ready);
       case 'apache':
-        return apacheReady(ready.port, ready.brokers);
+        return apacheReady(ready, record.pid === undefined);
       case 'embedded':
         return embeddedReady(command.log, existsSync(command.log) ? statSync(command.log).size : 0);
       default:
@@ -228,7 +228,7 @@ export class Stack {
     if (options.kafka === 'apache') {
       const names = brokers.map((_, i) => (nodes === 1 ? 'kafka' : `kafka/${i}`));
       const plans = prepareApache({ dir: this.dir, nodes: brokers, logs: names.map((n) => this.log(n)) });
-      plans.forEach((p, i) => (base[names[i]] = { command: p.command, ready: { kind: 'apache', port: p.port, brokers: p.brokers } }));
+      plans.forEach((p, i) => (base[names[i]] = { command: p.command, ready: { kind: 'apache', port: p.port, id: p.id, brokers: p.brokers } }));
     }
     await this.startAll(base);
     createDatabase(postgres);
