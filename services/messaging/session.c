@@ -12,8 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Idle clients get a fresh cursor, and sessions a fresh record, once theirs is older than this part of the tail. */
-#define REFRESH_PARTS 3
+/* A session gets a fresh record once its last one is older than this part of what every gateway's tail holds. */
+#define REFRESH_PARTS 2
 
 struct slice session_user(const struct session *s)
 {
@@ -293,7 +293,9 @@ void session_closed(void *app, struct sio_socket *so, enum sio_close_reason reas
         if (s->log) {
                 bool goodbye = reason == SIO_CLOSE_CLIENT_DISCONNECT ||
                                reason == SIO_CLOSE_SERVER_DISCONNECT || reason == SIO_CLOSE_KICK;
-                session_log_release(s->log, goodbye && !fenced);
+                session_log_release(s->log, fenced    ? SESSION_END_FENCED
+                                            : goodbye ? SESSION_END_GOODBYE
+                                                      : SESSION_END_CUT);
                 s->log = NULL;
         }
         leave_rooms(s);

@@ -127,8 +127,10 @@ struct session_log *session_log_new(
         struct session *s, const uint8_t hash[PID_HASH_BYTES], int64_t gen, const char *owner);
 /* A name for a stay that no other stay has, on any gateway. */
 void session_draw_owner(const struct gateway *gw, char ret[OWNER_TEXT]);
-/* The socket is gone; closed: the client said goodbye, so nobody may restore it. */
-void session_log_release(struct session_log *l, bool closed);
+/* The socket is gone, its rooms are still there. Of a goodbye a record says that nobody may restore the session; of a cut a record
+ * that was still to come is written now; a fenced one says nothing any more. */
+enum session_end { SESSION_END_CUT, SESSION_END_GOODBYE, SESSION_END_FENCED };
+void session_log_release(struct session_log *l, enum session_end end);
 /* The rooms changed (or the record is old): writes it, at most one in 20 ms. w may be NULL; it is told about the
  * first record that holds the rooms as they are now. */
 void session_log_write(struct session *s, struct session_wait *w);

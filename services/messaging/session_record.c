@@ -18,6 +18,9 @@
 #include <stdlib.h>
 
 #define RECORD_INTERVAL_MS 20
+/* A session's first record waits for its first join, which most clients send at once: one record instead of two, in Kafka and in each
+ * gateway's tail. Who is cut off before gets it at that moment; only the gateway's own death can come between. */
+#define FIRST_RECORD_MS 100
 /* Who waits for a record that Kafka does not confirm goes on after this time, unrecoverable. */
 #define RECORD_PATIENCE_MS 2000
 
@@ -283,7 +286,7 @@ void session_log_write(struct session *s, struct session_wait *w)
                 write_now(s);
         } else if (l->timer.due_ms == 0) {
                 shard_timer_set(s->gw->shard, &l->timer,
-                        first_without_join ? RECORD_INTERVAL_MS : RECORD_INTERVAL_MS - since);
+                        first_without_join ? FIRST_RECORD_MS : RECORD_INTERVAL_MS - since);
         }
 }
 
@@ -292,17 +295,20 @@ void session_wait_cancel(struct session_wait *w)
         list_remove(&w->link);
 }
 
-void session_log_release(struct session_log *l, bool closed)
+void session_log_release(struct session_log *l, enum session_end end)
 {
         struct session *s = l->session;
         struct gateway *gw = s->gw;
+        bool owed = l->timer.due_ms != 0;
         shard_timer_stop(gw->shard, &l->timer);
         shard_timer_stop(gw->shard, &l->patience);
         if (map_get(&gw->pids, log_key(l)) == s)
                 map_remove(&gw->pids, log_key(l));
         /* What was never written nobody can restore. */
-        if (closed && s->user && l->written_ms != 0)
+        if (end == SESSION_END_GOODBYE && s->user && l->written_ms != 0)
                 (void)!send_record(s, true, NULL);
+        else if (end == SESSION_END_CUT && s->user && owed)
+                (void)!send_record(s, false, NULL);
         tell_waiting(&l->waiting, false);
         l->session = NULL;
         log_free_if_idle(l);

@@ -121,6 +121,16 @@ test('a session that never got an event, restored again and again', async () => 
   end(ada, roamers);
 });
 
+test('cut off in the moment of the connect, before the session had to be recorded', async () => {
+  for (let n = 0; n < 10; n++) {
+    const r = await roam('bob', [n % 2 ? two : one]);
+    r.cut();
+    await waitFor('it is back', () => r.socket.connected && r.restored + r.anew > 0, 20000);
+    assert.deepEqual({ restored: r.restored, anew: r.anew }, { restored: 1, anew: 0 });
+    r.socket.disconnect();
+  }
+});
+
 test('one session on four connections at once has one owner', async () => {
   const { id, ada, roamers } = await room({ readers: 1 });
   const ids = await sayMany(ada, id, 3);
