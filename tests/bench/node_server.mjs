@@ -1,4 +1,4 @@
-// What Tern is measured against: the Node Socket.IO server, as teams run it: bufferutil, websocket only, no request kept,
+// What Tern is measured against: the Node Socket.IO server, as teams run it: bufferutil, no request kept,
 // and with --kafka node-rdkafka in front of the same kind of topic: a message is produced, consumed again, and emitted to its room; the ack
 // follows the delivery report.
 import { createServer } from "node:http";
@@ -10,7 +10,7 @@ const { Server } = require("socket.io");
 const [, , portText, secret, bootstrap, topic] = process.argv;
 
 const http = createServer();
-const io = new Server(http, { transports: ["websocket"], perMessageDeflate: false });
+const io = new Server(http, { perMessageDeflate: false });
 io.engine.on("connection", (raw) => { raw.request = null; });
 
 function verify(token) {

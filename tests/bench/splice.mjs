@@ -6,9 +6,9 @@ import net from "node:net";
 
 const b64 = (value) => Buffer.from(value).toString("base64url");
 
-function tokenOf(secret) {
+export function tokenOf(secret, sub = "bench") {
   const now = Math.floor(Date.now() / 1000);
-  const text = `${b64(JSON.stringify({ alg: "HS256", typ: "JWT" }))}.${b64(JSON.stringify({ sub: "bench", iss: "tern", aud: "tern", iat: now, exp: now + 3600 }))}`;
+  const text = `${b64(JSON.stringify({ alg: "HS256", typ: "JWT" }))}.${b64(JSON.stringify({ sub, iss: "tern", aud: "tern", iat: now, exp: now + 3600 }))}`;
   return `${text}.${createHmac("sha256", secret).update(text).digest("base64url")}`;
 }
 
