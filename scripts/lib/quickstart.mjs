@@ -20,6 +20,7 @@ const day = 24 * 3600;
 
 const apache = process.argv.includes('--kafka=apache');
 const auth = process.argv.includes('--auth');
+const set = Object.fromEntries(process.argv.map((word) => /^--set=(TERN_\w+)=(.*)$/s.exec(word)).filter(Boolean).map(([, name, value]) => [name, value]));
 
 async function checkPorts() {
   for (const port of [...ports.messaging, ...ports.notification]) {
@@ -114,7 +115,7 @@ async function main() {
       messaging: ports.messaging.length,
       notification: ports.notification.length,
       writer: 1,
-      set: { TERN_OPEN_CONVERSATIONS: 'on' },
+      set: { TERN_OPEN_CONVERSATIONS: 'on', ...set },
       auth,
       ports,
       tied: true,

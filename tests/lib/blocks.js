@@ -45,9 +45,10 @@ export function readBlocks(path) {
  * Starts one in a process group of its own: {out(), ended: promise of the exit code, end()}. stdout and stderr come together, as people
  * see them. What a block exports, the blocks after it have, if `state` names a file to keep it in.
  */
-export function startBlock({ code }, { cwd, env, state }) {
-  const keep = state ? `[ ! -e '${state}' ] || . '${state}'\ntrap "export -p >'${state}'" EXIT\n` : '';
-  const child = spawn('bash', ['-eo', 'pipefail', '-c', keep + code], { cwd, env, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+export function startBlock({ code, stays }, { cwd, env, state }) {
+  const known = state ? `[ ! -e '${state}' ] || . '${state}'\n` : '';
+  const keep = state && !stays ? `trap "export -p >'${state}'" EXIT\n` : '';
+  const child = spawn('bash', ['-eo', 'pipefail', '-c', known + keep + code], { cwd, env, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
   let out = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (out += chunk));
   const ended = new Promise((done) => child.on('close', (exit, signal) => done(exit ?? signal)));

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import test from 'node:test';
-import { binDir, javaClientDir, kafkaDir, pythonBinDir, root } from '../../scripts/lib/paths.mjs';
+import { binDir, pythonBinDir, root } from '../../scripts/lib/paths.mjs';
 import { missingLines, readBlocks, runBlock, startBlock } from './blocks.js';
 import { atEnd, scratchDir } from './stack.js';
 import { waitFor } from './wait.js';
@@ -28,21 +28,23 @@ export function environmentOf(stack) {
   return { TERN_KAFKA_BOOTSTRAP_SERVERS: stack.bootstrap, TERN_POSTGRES_DSN: stack.dsn, TERN_AUTH_HS256_SECRET_FILE: key, TERN_AUTH_ISSUER: issuer, TERN_AUTH_AUDIENCE: audience };
 }
 
-/** The page's folder: npm's and Maven's packages are there as after their install. */
-function pageDir(page) {
+/** The page's folder: npm's packages are there as after their install, and what `links` names. */
+function pageDir(page, links) {
   const dir = scratchDir(page.replace(/\W/g, '-'));
-  symlinkSync(join(root, 'tests/node_modules'), join(dir, 'node_modules'));
-  symlinkSync(javaClientDir, join(dir, 'libs'));
-  symlinkSync(join(kafkaDir, 'libs'), join(dir, 'kafka-libs'));
+  for (const [name, target] of Object.entries({ node_modules: join(root, 'tests/node_modules'), ...links })) {
+    mkdirSync(dirname(join(dir, name)), { recursive: true });
+    symlinkSync(target, join(dir, name));
+  }
   return dir;
 }
 
 /**
  * Makes a test of every block of a page that is not marked norun. options: stack (whose addresses stand for those of the page), env,
- * replace ([[as written, as run]]), timeoutMs. Returns the page's folder.
+ * replace ([[as written, as run]]), links ({name: file or folder}: what stands in the page's folder), after (block => what is to be held when it
+ * has been run), timeoutMs. Returns the page's folder.
  */
-export function testPage(page, { stack, env = {}, replace = [], timeoutMs = 60000 } = {}) {
-  const cwd = pageDir(page);
+export function testPage(page, { stack, env = {}, replace = [], links = {}, after = () => {}, timeoutMs = 60000 } = {}) {
+  const cwd = pageDir(page, links);
   const words = [['scripts/', `${join(root, 'scripts')}/`], ...(stack ? addressesOf(stack) : []), ...replace];
   const asRun = (text) => words.reduce((all, [written, run]) => all.replaceAll(written, run), text);
   const all = {
@@ -55,6 +57,9 @@ export function testPage(page, { stack, env = {}, replace = [], timeoutMs = 6000
   let failed = null; // the block that did not do what the page says: those behind it would fail for its sake
   atEnd(() => Promise.all(staying.map(({ run }) => run.end())));
 
+  const mustBeWell = () => {
+    if (failed) throw Object.assign(new Error(), { stack: `the block of ${failed} has failed` });
+  };
   const blocks = readBlocks(join(root, page)).filter((b) => !b.norun);
   for (const block of blocks) {
     const code = asRun(block.code);
@@ -66,10 +71,10 @@ export function testPage(page, { stack, env = {}, replace = [], timeoutMs = 6000
     const surroundings = { cwd, env: all, state: join(cwd, '.exports'), timeoutMs };
     const expected = block.expected.map(asRun);
     test(`${page}, line ${block.line}: ${block.code.split('\n')[0]}`, async () => {
-      assert.equal(failed, null, 'a block before it has failed');
+      mustBeWell();
       failed = `line ${block.line}`;
       if (block.stays) {
-        const run = startBlock({ code }, { ...surroundings, state: undefined });
+        const run = startBlock({ code, stays: true }, surroundings);
         staying.push({ run, block, expected });
         const first = expected.filter(Boolean).slice(0, 1);
         await waitFor(() => `${first} in ${run.out()}`, () => missingLines(first, run.out()).length === 0, timeoutMs);
@@ -79,12 +84,13 @@ export function testPage(page, { stack, env = {}, replace = [], timeoutMs = 6000
       const { code: exit, out } = await runBlock({ code }, surroundings);
       assert.equal(exit, block.exit, out);
       assert.deepEqual(missingLines(expected, out), [], out);
+      await after(block);
       failed = null;
     });
   }
   if (!blocks.some((b) => b.stays)) return cwd;
   test(`${page}: what goes on running has printed what the page says`, async () => {
-    assert.equal(failed, null, 'a block before it has failed');
+    mustBeWell();
     for (const { run, block, expected } of staying) {
       const missing = () => missingLines(expected, run.out());
       await waitFor(() => `line ${block.line}: ${missing()} in ${run.out()}`, () => missing().length === 0, timeoutMs);
