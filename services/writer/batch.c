@@ -100,15 +100,18 @@ static void copy_record(struct arena *a, const struct bus_record *r, struct bus_
         ret->headers = headers;
 }
 
-/* The first of an id counts. Partitions are read side by side, so between two of them "first" is what came first here. */
+/* The first of an id counts. Partitions are read side by side, so between two of them "first" is what came first here. An item whose
+ * partition was let go since counts no more: it may be this very record, read again. */
 static void note_id(struct batch *b, struct item *it)
 {
         if (it->id_class == ID_NONE)
                 return;
-        if (map_get(&b->ids[it->id_class], it->id))
+        struct map *ids = &b->ids[it->id_class];
+        uintptr_t first = (uintptr_t)map_get(ids, it->id);
+        if (first && !b->parts[b->items[first - 1].part].fenced)
                 it->kind = ITEM_REPEATED;
         else
-                map_put(&b->ids[it->id_class], it->id, (void *)(uintptr_t)it->id.p);
+                map_put(ids, it->id, (void *)(uintptr_t)(it - b->items + 1));
 }
 
 /* The log's time; on the embedded broker, which has none, the event's own, else that of its arrival. A producer's clock may say

@@ -85,7 +85,7 @@ struct batch {
         size_t count, cap;
         struct part *parts; /* owned array of part_cap */
         size_t part_count, part_cap;
-        struct map ids[ID_CLASS_COUNT]; /* ids of the batch, to struct item's id bytes */
+        struct map ids[ID_CLASS_COUNT]; /* ids of the batch, to the item's index + 1 */
         int64_t opened_ms;              /* monotonic: when the first item came */
         size_t committed;               /* items before it are in Postgres */
         bool abandoned;                 /* the committer gave up on the rest */

@@ -41,6 +41,7 @@ struct intake {
         struct batch *spare;   /* owned; NULL while the committer has it */
         int64_t oldest_ms;     /* of the batch that the committer has; 0 none */
         bool paused, restart, dead;
+        bool outside; /* a place is: see places_skip_lost() */
         int64_t restarted_ms, fenced_ms, gauges_ms, epochs_ms, reload_ms, complained_ms;
         unsigned loop;
         int records_label[TOPIC_COUNT], lag_label[TOPIC_COUNT];
@@ -242,6 +243,19 @@ static void leave(struct intake *in)
         atomic_store(&in->assigned, false);
 }
 
+/* Before the partition may become another's, who would be as lost with it. */
+static bool skip_lost(struct intake *in)
+{
+        char why[256] = "";
+        settle(in, REVOKE_WAIT_MS);
+        struct db *db = connection(in);
+        if (db && places_skip_lost(&in->places, db, why) == 0)
+                return true;
+        if (db)
+                complain(in, "cannot_skip", why);
+        return false;
+}
+
 /* librdkafka seeks nowhere from outside the log: a new member does. */
 static void rejoin(struct intake *in)
 {
@@ -250,7 +264,9 @@ static void rejoin(struct intake *in)
         if (now - in->restarted_ms < RESTART_MS)
                 return;
         in->restarted_ms = now;
-        in->restart = false;
+        if (in->outside && !skip_lost(in))
+                return;
+        in->restart = in->outside = false;
         leave(in);
         if (join(in, fault) < 0) {
                 complain(in, "cannot_join", fault);
@@ -306,8 +322,8 @@ static void take_range(struct intake *in, const struct bus_record *r)
         log_warn(in->o.log, "outside_the_log", F_SLICE("topic", r->topic),
                 F_INT("partition", r->partition), F_INT("next", place->next));
         place->state = PLACE_LET_GO;
-        in->places.check_start = true;
-        in->restart = true;
+        place->outside = true;
+        in->outside = in->restart = true;
 }
 
 /* A commit that waited for its coordinator while the membership was lost is sent without a member id, and Kafka takes

@@ -6,6 +6,8 @@
  *
  * - Dead letters of a partition stand in one partition of the .dlq in the order of their offsets, so on the first one after an
  *   assignment the .dlq's end is read for what a predecessor has written already.
+ *   (What a writer gave to Kafka before it was stopped or cut off, and Kafka takes after its successor looked, comes twice all the same:
+ *   nothing fences it.)
  * - Of a copy, the intent and the target's end are committed to Postgres first. Whoever finds an intent reads the target from
  *   there, and sends only what is not there.
  *

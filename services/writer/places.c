@@ -161,9 +161,22 @@ static int skip_lost(struct places *p, struct db *db, struct place *place, char 
         log_error(p->log, "records_lost", F_STR("topic", writer_topics[place->part.topic]),
                 F_INT("partition", place->part.partition), F_INT("from", place->next),
                 F_INT("to", low), F_STR("message", "the log was cut before they were written"));
-        r = run_place(db, WRITER_SQL_PLACE_SKIP, &place->part, place->next, low, 5, why);
-        place->next = place->committed = r == 0 ? low : place->next;
-        return r;
+        return run_place(db, WRITER_SQL_PLACE_SKIP, &place->part, place->next, low, 5, why);
+}
+
+int places_skip_lost(struct places *p, struct db *db, char why[256])
+{
+        for (size_t t = 0; t < TOPIC_COUNT; t++)
+                for (size_t i = 0; i < p->count[t]; i++) {
+                        struct place *place = &p->of[t][i];
+                        if (place->state == PLACE_NOT_OURS || !place->outside)
+                                continue;
+                        int r = skip_lost(p, db, place, why);
+                        if (r < 0)
+                                return r;
+                        place->outside = false;
+                }
+        return 0;
 }
 
 static int first_place(struct places *p, struct db *db, struct place *place, char why[256])
@@ -232,8 +245,6 @@ static int assign_one(struct places *p, struct db *db, struct asking *a,
                     &place->part.sent_before))
                 r = first_place(p, db, place, why);
         place->committed = place->next;
-        if (r == 0 && p->check_start)
-                r = skip_lost(p, db, place, why);
         if (r == 0 && (uint32_t)one->partition < a->high_count[t] &&
                 place->next > a->highs[t][one->partition])
                 beyond_end(p, place, a->highs[t][one->partition]);
@@ -257,7 +268,6 @@ int places_assign(struct places *p, struct db *db, struct consumer_partition *pa
                 r = assign_one(p, db, &a, &parts[i], why);
         if (r == 0) {
                 p->owned = count;
-                p->check_start = false;
         } else {
                 places_clear(p);
         }

@@ -27,6 +27,7 @@ struct place {
         enum place_state state;
         int64_t next;      /* to be read: all before it is in a batch or in Postgres */
         int64_t committed; /* in Postgres */
+        bool outside;      /* the log no longer has what is to be read next */
 };
 
 struct places {
@@ -36,7 +37,6 @@ struct places {
         size_t count[TOPIC_COUNT];
         uint64_t assignment; /* number of the present one */
         size_t owned;
-        bool check_start; /* a place was outside of the log: compare with its start too */
 };
 
 void places_done(struct places *p);
@@ -51,6 +51,9 @@ MUST_CHECK int places_assign(struct places *p, struct db *db, struct consumer_pa
 /* Reads one place again, after it was let go. 0: it is being read from place->next on, under a new assignment number; -ESTALE: its topic is in a
  * new life, and all have to be assigned anew; else a code of db.h. */
 MUST_CHECK int places_reload(struct places *p, struct db *db, struct place *place);
+/* Moves the places that are outside of the log to its start, in Postgres too: whoever is given such a partition next reads on from
+ * there. 0, or -EIO and the like with a line in why: not now. */
+MUST_CHECK int places_skip_lost(struct places *p, struct db *db, char why[256]);
 /* 1 if a topic of ours is in a new life, 0 if not, or a code of db.h. */
 MUST_CHECK int places_epochs_changed(struct places *p, struct db *db);
 

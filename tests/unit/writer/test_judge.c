@@ -167,6 +167,17 @@ static void the_first_of_an_id_counts(void **state)
         assert_int_equal(add_record(b, p, 3, MESSAGE("m1", "c1"))->kind, ITEM_STORE);
 }
 
+static void what_was_let_go_is_no_first_when_it_is_read_again(void **state)
+{
+        UNUSED(state);
+        struct part p = home(TOPIC_EVENTS, "c1");
+        assert_int_equal(add_record(b, p, 0, MESSAGE("m1", "c1"))->kind, ITEM_STORE);
+        b->parts[batch_part(b, &p)].fenced = true;
+        p.assignment++;
+        assert_int_equal(add_record(b, p, 0, MESSAGE("m1", "c1"))->kind, ITEM_STORE);
+        assert_int_equal(add_record(b, p, 1, MESSAGE("m1", "c1"))->kind, ITEM_REPEATED);
+}
+
 static void parts_are_kept_apart_by_epoch_and_assignment(void **state)
 {
         UNUSED(state);
@@ -225,6 +236,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(
                         structured_mode_and_bare_json_are_stored_as_binary_mode, setup, teardown),
                 cmocka_unit_test_setup_teardown(the_first_of_an_id_counts, setup, teardown),
+                cmocka_unit_test_setup_teardown(what_was_let_go_is_no_first_when_it_is_read_again, setup, teardown),
                 cmocka_unit_test_setup_teardown(
                         parts_are_kept_apart_by_epoch_and_assignment, setup, teardown),
                 cmocka_unit_test_setup_teardown(
