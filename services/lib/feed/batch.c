@@ -8,7 +8,7 @@
 
 static void run_batch(struct mail *m);
 
-struct feed_batch *batch_new(struct feed *fd, enum feed_batch_kind kind)
+struct feed_batch *feed_batch_new(struct feed *fd, enum feed_batch_kind kind)
 {
         struct feed_batch *b = xcalloc(1, sizeof(*b) + fd->shard_count * sizeof(b->mails[0]));
         b->kind = kind;
@@ -24,7 +24,7 @@ struct feed_batch *batch_new(struct feed *fd, enum feed_batch_kind kind)
         return b;
 }
 
-void batch_add(struct feed_batch *b, const struct record *r, size_t bytes)
+void feed_batch_add(struct feed_batch *b, const struct record *r, size_t bytes)
 {
         if (b->count == b->cap) {
                 b->cap = b->cap ? b->cap * 2 : 16;
@@ -35,7 +35,7 @@ void batch_add(struct feed_batch *b, const struct record *r, size_t bytes)
 }
 
 /* Every shard has delivered it: its frames live on in outboxes only. */
-void batch_unref(struct feed_batch *b)
+void feed_batch_unref(struct feed_batch *b)
 {
         if (atomic_fetch_sub(&b->refs, 1) > 1)
                 return;
@@ -68,7 +68,7 @@ static void run_batch(struct mail *m)
         if (fd->ports[bm->shard].fs)
                 shard_batch(fd->ports[bm->shard].fs, b);
         give_credit(fd, bm->shard, (int64_t)b->bytes);
-        batch_unref(b);
+        feed_batch_unref(b);
 }
 
 static bool has_credit(struct feed *fd)
@@ -100,7 +100,7 @@ static void wait_for_credit(struct feed_intake *in)
         }
 }
 
-void batch_post(struct feed_intake *in, struct feed_batch *b)
+void feed_batch_post(struct feed_intake *in, struct feed_batch *b)
 {
         struct feed *fd = in->fd;
         wait_for_credit(in);
@@ -115,8 +115,8 @@ void batch_post(struct feed_intake *in, struct feed_batch *b)
                 atomic_fetch_add(&fd->ports[i].behind, bytes);
                 if (!feed_post(fd, i, &b->mails[i].mail)) {
                         atomic_fetch_sub(&fd->ports[i].behind, bytes);
-                        batch_unref(b);
+                        feed_batch_unref(b);
                 }
         }
-        batch_unref(b);
+        feed_batch_unref(b);
 }

@@ -88,7 +88,7 @@ void feed_intake_tick(struct feed_intake *in)
 static struct feed_batch *batch_at_hand(struct feed_intake *in)
 {
         if (!in->batch)
-                in->batch = batch_new(in->fd, BATCH_RECORDS);
+                in->batch = feed_batch_new(in->fd, BATCH_RECORDS);
         return in->batch;
 }
 
@@ -139,7 +139,7 @@ static struct record *keep(struct feed_intake *in, uint16_t topic, const struct 
         envelope_write(&in->envelope, r, in->topics[topic].epoch, with_value, dst);
         dst->topic = topic;
         dst->pos = ++in->last_pos;
-        batch_add(b, dst, record_size(n));
+        feed_batch_add(b, dst, record_size(n));
         return dst;
 }
 
@@ -276,7 +276,7 @@ static void post_pending(struct feed_intake *in)
         struct feed_batch *b = in->batch;
         in->batch = NULL;
         if (b)
-                batch_post(in, b);
+                feed_batch_post(in, b);
 }
 
 /* Reads each partition from starts on, where they differ from its position or the epoch is a new one. */
@@ -300,10 +300,10 @@ static int topic_restart(
         if (err < 0)
                 return err;
         in->topics[topic].epoch = epoch;
-        struct feed_batch *b = batch_new(fd, BATCH_RESTART);
+        struct feed_batch *b = feed_batch_new(fd, BATCH_RESTART);
         b->topic = topic;
         b->epoch = epoch;
-        batch_post(in, b);
+        feed_batch_post(in, b);
         log_warn(fd->o.log, "log_restarted", F_STR("topic", fd->topics[topic].name),
                 F_INT("epoch", epoch));
         return 0;
@@ -461,7 +461,7 @@ void feed_intake_free(struct feed_intake *in)
                 return;
         if (in->batch) {
                 atomic_store(&in->batch->refs, 1);
-                batch_unref(in->batch);
+                feed_batch_unref(in->batch);
         }
         tail_done(&in->tail);
         free(in);

@@ -165,11 +165,11 @@ struct feed_batch {
         struct slab *evicted, *passing; /* owned: freed when each shard has taken the batch */
         struct batch_mail mails[];      /* one for each shard */
 };
-struct feed_batch *batch_new(struct feed *fd, enum feed_batch_kind kind);
-void batch_add(struct feed_batch *b, const struct record *r, size_t bytes);
+struct feed_batch *feed_batch_new(struct feed *fd, enum feed_batch_kind kind);
+void feed_batch_add(struct feed_batch *b, const struct record *r, size_t bytes);
 /* Hands it to every shard, waiting for credit. */
-void batch_post(struct feed_intake *in, struct feed_batch *b);
-void batch_unref(struct feed_batch *b);
+void feed_batch_post(struct feed_intake *in, struct feed_batch *b);
+void feed_batch_unref(struct feed_batch *b);
 
 /* ---- shard.c ---- */
 struct feed_shard {

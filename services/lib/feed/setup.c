@@ -240,8 +240,8 @@ int feed_intake_setup(struct feed_intake *in)
                 free(epochs);
                 return -ECANCELED;
         }
-        struct feed_batch *layout = batch_new(fd, BATCH_LAYOUT);
+        struct feed_batch *layout = feed_batch_new(fd, BATCH_LAYOUT);
         layout->epochs = epochs;
-        batch_post(in, layout);
+        feed_batch_post(in, layout);
         return 0;
 }
