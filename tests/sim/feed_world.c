@@ -159,7 +159,7 @@ static void ingest_all(struct world *w, uint16_t topic, int64_t older_than_ms)
                 for (size_t i = log_find(part, until);
                         i < part->count && part->entries[i]->timestamp_ms <= older_than_ms; i++)
                         until = part->entries[i]->offset + 1;
-                postgres_ingest(w->pg, &w->kafka->log, t, (int32_t)p, until);
+                postgres_ingest(w->pg, t, (int32_t)p, until);
         }
 }
 
@@ -361,7 +361,7 @@ static void draw_shape(struct world *w)
                 .dedupe_window_ms = (uint32_t)draw_between(200, 3000),
                 .dedupe_entries_max = 100000,
                 .read_wait_ms = 300,
-                .read_give_up_ms = 3000,
+                .read_give_up_ms = (uint32_t)draw_between(400, 3000),
                 .catchup_reads_max = 1 + draw_below(3),
                 .seek_readers = 1 + draw_below(2),
                 .shard_credit_bytes = chance(20) ? 8192 : 1 << 20,
@@ -370,7 +370,7 @@ static void draw_shape(struct world *w)
                 .answer_lost = chance(30) ? 2 : 0,
                 .stall_ms = chance(50) ? 40 : 600,
                 .write_ms = 20};
-        w->pg->slow = chance(30) ? 5 : 0;
+        w->pg->faults.slow = chance(30) ? 5 : 0;
         w->kafka->log.dedupe_window_ms = w->settings.dedupe_window_ms;
 }
 

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/types.h>
 #include <time.h>
 #include <ucontext.h>
@@ -15,6 +16,8 @@
 #define FIBERS_MAX 512
 #define WALL_START_MS INT64_C(1700000000000)
 #define NS_PER_MS 1000000
+#define EVENTS_MAX 4096
+#define EVENT_FD_FIRST 1000000 /* no descriptor has such a number: close() does nothing to it */
 
 enum fiber_state { FIBER_READY, FIBER_WAITING, FIBER_OVER };
 
@@ -41,6 +44,8 @@ static struct {
         size_t count;
         struct fiber *current;
         ucontext_t scheduler;
+        eventfd_t events[EVENTS_MAX];
+        int event_count;
         char *spare[FIBERS_MAX];
         size_t spare_count;
 } machine;
@@ -79,6 +84,7 @@ void machine_begin(uint64_t seed)
         machine.random = seed * 0x9e3779b97f4a7c15u + 0x1234567;
         machine.now_ms = 1000;
         machine.turns = 0;
+        machine.event_count = 0;
         /* What the last world has left in the pool of random bytes is used up. */
         uint8_t unused[128];
         for (uint64_t before = machine.asked; machine.asked == before;)
@@ -371,6 +377,47 @@ int __wrap_usleep(useconds_t us)
 {
         fiber_wait(NULL, machine.now_ms + us / 1000 + 1);
         return 0;
+}
+
+static eventfd_t *event_of(int fd)
+{
+        int i = fd - EVENT_FD_FIRST;
+        return i >= 0 && i < machine.event_count ? &machine.events[i] : NULL;
+}
+
+bool event_readable(int fd)
+{
+        const eventfd_t *e = event_of(fd);
+        return e && *e > 0;
+}
+
+int __wrap_eventfd(unsigned initial, int flags);
+int __wrap_eventfd(unsigned initial, int flags)
+{
+        UNUSED(flags);
+        CHECK(machine.event_count < EVENTS_MAX);
+        machine.events[machine.event_count] = initial;
+        return EVENT_FD_FIRST + machine.event_count++;
+}
+
+int __wrap_eventfd_write(int fd, eventfd_t v);
+int __wrap_eventfd_write(int fd, eventfd_t v)
+{
+        eventfd_t *e = event_of(fd);
+        CHECK(e);
+        *e += v;
+        fiber_wake(e);
+        return 0;
+}
+
+int __wrap_eventfd_read(int fd, eventfd_t *ret);
+int __wrap_eventfd_read(int fd, eventfd_t *ret)
+{
+        eventfd_t *e = event_of(fd);
+        CHECK(e);
+        *ret = *e;
+        *e = 0;
+        return *ret > 0 ? 0 : -1;
 }
 
 ssize_t __wrap_getrandom(void *p, size_t n, unsigned flags);

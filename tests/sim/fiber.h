@@ -60,6 +60,10 @@ bool machine_run(bool (*done)(void *arg), void *arg, int64_t until_ms);
 /* Turns that were given so far: what a trace is ordered by. */
 uint64_t machine_turns(void);
 
+/* ---- what was made by eventfd() ---- */
+/* Somebody has written to it and nobody has read it since; false for -1. */
+bool event_readable(int fd);
+
 #define NEVER INT64_MAX
 
 #endif

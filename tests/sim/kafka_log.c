@@ -4,6 +4,32 @@
 
 #include <stdlib.h>
 
+struct bus_header *headers_own(const struct bus_record *r, size_t *ret_count)
+{
+        struct bus_header *h = xcalloc(r->header_count + 1, sizeof(*h));
+        size_t n = 0;
+        for (size_t i = 0; i < r->header_count; i++) {
+                struct slice name = r->headers[i].name;
+                if (slice_is(name, "ce_id") || slice_is(name, "ce_type"))
+                        continue;
+                CHECK(n < ENTRY_HEADERS_MAX);
+                h[n].name = slice_of(slice_dup(name), name.n);
+                h[n].value = slice_of(slice_dup(r->headers[i].value), r->headers[i].value.n);
+                n++;
+        }
+        *ret_count = n;
+        return h;
+}
+
+void headers_free(struct bus_header *h, size_t count)
+{
+        for (size_t i = 0; i < count; i++) {
+                free((char *)(uintptr_t)h[i].name.p);
+                free((char *)(uintptr_t)h[i].value.p);
+        }
+        free(h);
+}
+
 static void partition_done(struct partition *p)
 {
         for (size_t i = 0; i < p->count; i++) {
@@ -12,6 +38,7 @@ static void partition_done(struct partition *p)
                 free((char *)(uintptr_t)e->id.p);
                 free((char *)(uintptr_t)e->type.p);
                 free((char *)(uintptr_t)e->value.p);
+                headers_free(e->headers, e->header_count);
                 free(e);
         }
         free(p->entries);
@@ -114,25 +141,42 @@ static struct entry *add(struct partition *p)
         return e;
 }
 
-struct entry *log_append(struct log_model *lm, struct topic *t, int32_t partition, struct slice key,
-        struct slice id, struct slice type, struct slice value)
+struct entry *log_append_record(struct log_model *lm, struct topic *t, const struct bus_record *r)
 {
         uint32_t partitions = t->lives[t->epoch].partitions;
-        if (partition < 0)
-                partition = (int32_t)partition_of(key, partitions);
+        int32_t partition = r->partition >= 0 ? r->partition
+                                              : (int32_t)partition_of(r->key, partitions);
         struct partition *p = log_partition(t, partition);
         CHECK(p);
         struct entry *e = add(p);
         e->epoch = t->epoch;
         e->partition = partition;
-        e->key = own(key);
-        e->id = own(id);
-        e->type = own(type);
-        e->value = own(value);
+        e->key = own(r->key);
+        e->id = own(bus_record_header(r, "ce_id"));
+        e->type = own(bus_record_header(r, "ce_type"));
+        e->value = own(r->value);
+        e->headers = headers_own(r, &e->header_count);
         e->kind = judge(lm, t, p, e, partitions);
         if (lm->appended)
                 lm->appended(lm->arg, t, e);
         return e;
+}
+
+struct entry *log_append(struct log_model *lm, struct topic *t, int32_t partition, struct slice key,
+        struct slice id, struct slice type, struct slice value)
+{
+        const struct bus_header headers[] = {
+                {SLICE_LIT("ce_id"), id},
+                {SLICE_LIT("ce_type"), type},
+                {SLICE_LIT("ce_source"), SLICE_LIT("sim")},
+                {SLICE_LIT("ce_specversion"), SLICE_LIT("1.0")},
+        };
+        const struct bus_record r = {.partition = partition,
+                .key = key,
+                .value = value,
+                .headers = headers,
+                .header_count = ARRAY_LEN(headers)};
+        return log_append_record(lm, t, &r);
 }
 
 void log_skip(struct topic *t, int32_t partition, int64_t n)

@@ -11,9 +11,10 @@
 #include "fiber.h"
 
 #include "base/map.h"
-#include "base/slice.h"
+#include "bus/bus.h"
 
 #define LIVES_MAX 8
+#define ENTRY_HEADERS_MAX 20
 #define SEQ_SHIFT 40
 
 enum entry_kind {
@@ -24,12 +25,22 @@ enum entry_kind {
         ENTRY_HIDDEN,  /* of a transaction that was aborted, or a mark: only its offset is seen */
 };
 
+enum entry_plan { /* what the writer is to do with it; told by who writes the record */
+        PLAN_STORE,   /* the first of its id: a row */
+        PLAN_DEAD,    /* no valid record: a dead letter */
+        PLAN_REFUSED, /* valid, and Postgres does not take it: a dead letter */
+        PLAN_REKEY,   /* it stands in the wrong place: a copy in the right one */
+};
+
 struct entry {
         enum entry_kind kind;
+        enum entry_plan plan;
         uint32_t epoch;
         int32_t partition;
         int64_t offset, timestamp_ms, first_offset;
         struct slice key, id, type, value; /* owned; NUL-terminated */
+        struct bus_header *headers;        /* owned: the others */
+        size_t header_count;
         bool lost; /* neither the log nor the archive will ever have it again: nobody is owed it */
 };
 
@@ -57,7 +68,7 @@ struct topic {
         struct life lives[LIVES_MAX];
 };
 
-#define LOG_TOPICS_MAX 12
+#define LOG_TOPICS_MAX 16
 
 struct log_model {
         struct topic topics[LOG_TOPICS_MAX];
@@ -67,6 +78,10 @@ struct log_model {
         void (*appended)(void *arg, const struct topic *t, struct entry *e);
         void *arg;
 };
+
+/* Owned copies of a record's headers, without its id and type. */
+struct bus_header *headers_own(const struct bus_record *r, size_t *ret_count);
+void headers_free(struct bus_header *h, size_t count);
 
 void log_model_done(struct log_model *lm);
 struct topic *log_topic(struct log_model *lm, struct slice name); /* NULL if there is none */
@@ -78,6 +93,8 @@ void log_make_anew(struct topic *t, uint32_t partitions);
 /* partition -1: the key's. The entry is the log's. */
 struct entry *log_append(struct log_model *lm, struct topic *t, int32_t partition, struct slice key,
         struct slice id, struct slice type, struct slice value);
+/* With its headers; r->partition as above. */
+struct entry *log_append_record(struct log_model *lm, struct topic *t, const struct bus_record *r);
 /* n offsets without a record. */
 void log_skip(struct topic *t, int32_t partition, int64_t n);
 /* The oldest records leave. */

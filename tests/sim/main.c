@@ -1,8 +1,9 @@
 /*
  * tern-sim - runs simulated worlds by their seeds.
  *
- * usage: tern-sim [--seeds FIRST-LAST] [--seed N] [--trace] [--jobs N] [--mutation NAME|all]
+ * usage: tern-sim [--world NAME] [--seeds FIRST-LAST] [--seed N] [--trace] [--jobs N] [--mutation NAME|all]
  *
+ * --world     feed or writer; without it each seed has a world of its kind
  * --seed N    one run; --trace prints all that happens in it
  * --seeds     many of them, in several processes; the first seeds that break a rule are run again by themselves, and print
  *             what led to it
@@ -34,21 +35,40 @@ struct options {
         const char *mutation; /* NULL: none */
 };
 
+static const struct {
+        const char *name;
+        void (*run)(uint64_t seed);
+} worlds[] = {{"feed", feed_world_run}, {"writer", writer_world_run}};
+
+/* NULL: the seed's. */
+static const char *only_world;
+
 /* Number of the deliberate bug that is on, from 1; read by the mutated sources. */
 unsigned mutation_active;
-static const char *const mutation_names[] = {
-#define MUTATION(name, ...) #name,
+static const struct {
+        const char *name, *file;
+} mutations[] = {
+#define MUTATION(name, file, ...) {#name, file},
 #ifdef SIM_MUTANTS
 #include "mutations.def"
 #endif
-        NULL};
+        {NULL, NULL}};
+
+static void run_world(uint64_t seed)
+{
+        for (size_t i = 0; only_world && i < ARRAY_LEN(worlds); i++)
+                if (strcmp(worlds[i].name, only_world) == 0)
+                        worlds[i].run(seed);
+        if (!only_world)
+                worlds[seed % ARRAY_LEN(worlds)].run(seed);
+}
 
 static void run_one(uint64_t seed, bool loud)
 {
         alarm(mutation_active ? MUTANT_SECONDS
                               : RUN_SECONDS); /* a run that never ends is a failure as well */
         trace_begin(loud);
-        feed_world_run(seed);
+        run_world(seed);
         alarm(0);
 }
 
@@ -147,21 +167,30 @@ static void run_many(const struct options *o, struct tally *t, bool stop)
         munmap(all, sizeof(*all) * JOBS_MAX);
 }
 
+/* Where a bug of that file shows itself. */
+static const char *world_of(const char *file)
+{
+        return strstr(file, "services/writer/") ? "writer" : "feed";
+}
+
 /* Each mutation must be found by some seed. */
 static int run_mutations(const struct options *o)
 {
         unsigned found = 0, missed = 0;
-        for (unsigned i = 0; mutation_names[i]; i++) {
+        bool forced = only_world != NULL;
+        for (unsigned i = 0; mutations[i].name; i++) {
                 struct tally t = {0};
-                if (strcmp(o->mutation, "all") != 0 && strcmp(o->mutation, mutation_names[i]) != 0)
+                if (strcmp(o->mutation, "all") != 0 && strcmp(o->mutation, mutations[i].name) != 0)
                         continue;
                 mutation_active = i + 1;
+                if (!forced)
+                        only_world = world_of(mutations[i].file);
                 run_many(o, &t, true);
                 if (t.failed > 0)
-                        printf("ok   %s is caught by seed %llu\n", mutation_names[i],
+                        printf("ok   %s is caught by seed %llu\n", mutations[i].name,
                                 (unsigned long long)t.seeds[0]);
                 else
-                        printf("FAIL %s is not caught\n", mutation_names[i]);
+                        printf("FAIL %s is not caught\n", mutations[i].name);
                 fflush(stdout);
                 found += t.failed > 0;
                 missed += t.failed == 0;
@@ -172,9 +201,17 @@ static int run_mutations(const struct options *o)
 
 static int usage(void)
 {
-        fprintf(stderr, "usage: tern-sim [--seeds FIRST-LAST] [--seed N] [--trace] [--jobs N]\n"
-                        "                [--mutation NAME|all]\n");
+        fprintf(stderr, "usage: tern-sim [--world NAME] [--seeds FIRST-LAST] [--seed N] [--trace]\n"
+                        "                [--jobs N] [--mutation NAME|all]\n");
         return 2;
+}
+
+static bool is_world(const char *name)
+{
+        for (size_t i = 0; i < ARRAY_LEN(worlds); i++)
+                if (strcmp(worlds[i].name, name) == 0)
+                        return true;
+        return false;
 }
 
 static bool parse(int argc, char **argv, struct options *o)
@@ -184,6 +221,11 @@ static bool parse(int argc, char **argv, struct options *o)
                 char *end;
                 if (strcmp(argv[i], "--trace") == 0) {
                         o->trace = true;
+                        continue;
+                }
+                if (strcmp(argv[i], "--world") == 0 && is_world(value)) {
+                        only_world = value;
+                        i++;
                         continue;
                 }
                 if (strcmp(argv[i], "--mutation") == 0 && *value) {
@@ -218,9 +260,12 @@ int main(int argc, char **argv)
         (void)hash_key(SLICE_LIT("")); /* its secret is drawn now, the same for all */
         if (o.mutation && o.first < o.last)
                 return run_mutations(&o);
-        for (unsigned i = 0; o.mutation && mutation_names[i]; i++)
-                if (strcmp(mutation_names[i], o.mutation) == 0)
+        for (unsigned i = 0; o.mutation && mutations[i].name; i++)
+                if (strcmp(mutations[i].name, o.mutation) == 0)
                         mutation_active = i + 1;
+        for (unsigned i = 0; mutation_active && !only_world && mutations[i].name; i++)
+                if (i + 1 == mutation_active)
+                        only_world = world_of(mutations[i].file);
         if (o.first == o.last) {
                 run_one(o.first, o.trace);
                 counts_print();

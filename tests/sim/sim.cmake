@@ -4,7 +4,8 @@
 set(SIM_DIR ${CMAKE_CURRENT_LIST_DIR})
 set(SIM_WRAPPED
     pthread_create pthread_join pthread_setname_np pthread_cond_wait pthread_cond_timedwait pthread_cond_signal
-    pthread_cond_broadcast clock_gettime nanosleep usleep getrandom kill)
+    pthread_cond_broadcast clock_gettime nanosleep usleep getrandom kill
+    eventfd eventfd_read eventfd_write)
 list(TRANSFORM SIM_WRAPPED PREPEND "-Wl,--wrap=" OUTPUT_VARIABLE SIM_LINK)
 file(GLOB SIM_SOURCES CONFIGURE_DEPENDS ${SIM_DIR}/*.c)
 
@@ -12,15 +13,16 @@ function(sim_program name)
   add_executable(${name} EXCLUDE_FROM_ALL ${SIM_SOURCES} ${ARGN})
   target_compile_options(${name} PRIVATE -Wno-missing-prototypes)
   target_link_options(${name} PRIVATE ${SIM_LINK})
-  target_link_libraries(${name} PRIVATE tern_flags tern_feed)
+  target_link_libraries(${name} PRIVATE tern_flags tern_writer_parts tern_feed)
 endfunction()
 
 sim_program(tern-sim)
 
 add_executable(sim-mutate EXCLUDE_FROM_ALL ${SIM_DIR}/tool/mutate.c)
 set(SIM_MUTANTS)
-foreach(folder lib/fanout lib/feed)
+foreach(folder lib/fanout lib/feed writer)
   file(GLOB sources CONFIGURE_DEPENDS RELATIVE ${CMAKE_SOURCE_DIR} ${CMAKE_SOURCE_DIR}/services/${folder}/*.c)
+  list(FILTER sources EXCLUDE REGEX "/main\\.c$")
   foreach(source ${sources})
     set(out ${CMAKE_BINARY_DIR}/generated/mutants/${source})
     get_filename_component(out_dir ${out} DIRECTORY)

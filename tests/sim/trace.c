@@ -1,5 +1,7 @@
 #include "world.h"
 
+#include "base/log.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,6 +33,11 @@ void trace_begin(bool loud)
         tr.next = 0;
 }
 
+struct log *trace_log(const char *service)
+{
+        return tr.loud ? log_new(service, NULL, LOG_LEVEL_DEBUG, STDOUT_FILENO) : NULL;
+}
+
 static void write_line(const char *about, const char *format, va_list args)
 {
         struct line *l = &tr.lines[tr.next++ % LINES_MAX];
@@ -39,8 +46,10 @@ static void write_line(const char *about, const char *format, va_list args)
         int n = snprintf(l->text, sizeof(l->text), "%7lld ms %-5s %-5s ",
                 (long long)machine_now_ms(), p ? p->name : "", about ? about : "");
         vsnprintf(l->text + n, sizeof(l->text) - (size_t)n, format, args);
-        if (tr.loud)
+        if (tr.loud) {
                 printf("%s\n", l->text);
+                fflush(stdout); /* what the services log stands between */
+        }
 }
 
 void trace(const char *about, const char *format, ...)

@@ -2,12 +2,16 @@
  * world - one simulated run: a log, an archive, a writer, gateways, clients, and what befalls them.
  *
  *   fiber.c       the machine: processes, threads, time, chance
- *   kafka*.c      the log, and bus/ on it
- *   postgres.c    the archive, and store/ on it
- *   feed_world.c  the story: who does what, what breaks, and how it ends
+ *   kafka.h       the log, and bus/ on it
+ *   postgres.h    the archive, and store/ on it
+ *   trace.c       what happened, and failing
+ *
+ *   feed_world.c  a story of feed and fan-out: who does what, what breaks, and how it ends
  *   gate.c        a gateway: the services' feed and fan-out with a small application
  *   client.c      a client, and what it is owed (the model)
- *   trace.c       what happened, and failing
+ *
+ *   writer_world.c  a story of writers
+ *   archive.c       what they owe the database (the model)
  *
  * A rule that is broken ends the run by fail(). Everything here belongs to the one real thread.
  */
@@ -27,6 +31,8 @@ enum { EVENTS, NOTES, SIGNALS, ACCESS, TOPICS };
 void trace_begin(bool loud);
 /* about: whom it is about, NULL for the world. */
 void trace(const char *about, const char *format, ...) PRINTF_LIKE(2, 3);
+/* What the services log stands between the lines of a loud run; NULL in any other. Leaked with its process. */
+struct log *trace_log(const char *service);
 /* Prints why and what led to it, and ends the process. */
 NORETURN void fail(const char *about, const char *format, ...) PRINTF_LIKE(2, 3);
 /* What the runs of this process have gone through, by name. */
@@ -113,6 +119,8 @@ struct world {
 
 /* ---- feed_world.c ---- */
 void feed_world_run(uint64_t seed);
+/* ---- writer_world.c ---- */
+void writer_world_run(uint64_t seed);
 int32_t room_slot(const struct world *w, int room);
 /* A gateway says that [from, to) of the slot cannot be had: fails if it can. */
 void check_gap(struct world *w, const char *about, int32_t slot, int64_t from, int64_t to);
