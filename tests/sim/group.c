@@ -11,7 +11,7 @@
 
 struct group {
         struct list link;
-        const char *name;
+        char *name;          /* owned */
         struct list members; /* struct consumer.in_group */
         uint64_t generation;
         bool dealt;         /* this generation has its partitions */
@@ -27,7 +27,7 @@ static struct group *group_of(struct kafka *k, const char *name)
                         return g;
         }
         struct group *g = xcalloc(1, sizeof(*g));
-        g->name = name;
+        g->name = xstrdup(name);
         list_init(&g->members);
         list_push_back(&k->groups, &g->link);
         return g;
@@ -36,8 +36,11 @@ static struct group *group_of(struct kafka *k, const char *name)
 void groups_done(struct kafka *k)
 {
         struct list *node;
-        while ((node = list_take(&k->groups)))
-                free(list_entry(node, struct group, link));
+        while ((node = list_take(&k->groups))) {
+                struct group *g = list_entry(node, struct group, link);
+                free(g->name);
+                free(g);
+        }
 }
 
 static void begin_anew(struct group *g)
