@@ -31,7 +31,8 @@ enum resume_result {
 struct found_state {
         char *sid, *sub, *owner, *rooms_json; /* owned; NULL while gen is 0 */
         int64_t gen;                          /* 0 = none */
-        int64_t written_ms;                   /* the record's timestamp; 0 = from Postgres */
+        int64_t stated_ms; /* the timestamp of the record that says the rooms as they then were */
+        bool stated;       /* false: there are claims alone, whose rooms are copies of who knows what age */
         bool closed;
         bool sure;      /* whose record of this gen came first is certain */
         bool contested; /* somebody else wrote a record of this gen too */

@@ -16,33 +16,41 @@ void found_state_done(struct found_state *st)
         *st = (struct found_state){0};
 }
 
-static void take(struct found_state *st, const struct event *e, int64_t written_ms)
+static void take(struct found_state *st, const struct event *e)
 {
-        bool sure = st->sure, contested = st->contested;
-        found_state_done(st);
+        struct found_state before = *st;
         st->sid = xstrdup(e->sid);
         st->sub = xstrdup(e->sub);
         st->owner = xstrdup(e->gateway);
         st->rooms_json = xstrdup(e->rooms_json);
         st->gen = e->gen;
         st->closed = e->closed;
-        st->written_ms = written_ms;
-        st->sure = sure;
-        st->contested = contested;
+        found_state_done(&before);
 }
 
+static void state(struct found_state *st, int64_t written_ms)
+{
+        st->stated = true;
+        st->stated_ms = written_ms;
+}
+
+/* The first record of a gen is a claim: its rooms are a copy of what the gen before it said, and no newer than that. */
 void found_state_fold(struct found_state *st, const struct event *e, int64_t written_ms)
 {
         if (e->gen > st->gen) {
                 /* The first of a gen is surely the first only if the gen before it was seen too. */
                 st->sure = st->gen > 0 || e->gen == 1;
                 st->contested = false;
-                take(st, e, written_ms);
+                take(st, e);
+                if (e->gen == 1)
+                        state(st, written_ms);
         } else if (e->gen == st->gen) {
-                if (strcmp(e->gateway, st->owner) == 0)
-                        take(st, e, written_ms);
-                else
+                if (strcmp(e->gateway, st->owner) != 0) {
                         st->contested = true;
+                        return;
+                }
+                take(st, e);
+                state(st, written_ms);
         }
 }
 

@@ -3,9 +3,9 @@
  * changes after that place is met on the way, and mutes or unmutes the subscription there.
  *
  * The last change before the place is looked for in the session's record (it says where a muted room's
- * right ended), then in Postgres if the record came from there, then in the tail, which has
- * every change since the record was written. If the writer is so far behind that the two do not meet, a room
- * is asked for alone, with what Kafka has between them.
+ * right ended), then in Postgres if the record came from there or the tail has only claims of the session, then in
+ * the tail, which has every change since the rooms were stated. If the writer is so far behind that the two do not
+ * meet, a room is asked for alone, with what Kafka has between them.
  */
 #include "messaging/restore.h"
 
@@ -105,7 +105,7 @@ static bool take_change(
 static void judge_from_tail(const struct restore *r, struct restored_room *room)
 {
         const struct fanout *f = r->gw->fanout;
-        int64_t oldest_ms = r->from_store ? 0 : r->found.written_ms - CLOCK_SLACK_MS;
+        int64_t oldest_ms = r->from_store ? 0 : r->found.stated_ms - CLOCK_SLACK_MS;
         const struct record *rec = fanout_newest(f, TOPIC_EVENTS, slice_str(room->id));
         for (; rec && rec->offset >= room->known_from && rec->timestamp_ms >= oldest_ms;
                 rec = fanout_prev(f, rec)) {
@@ -252,6 +252,7 @@ static void ask_store(struct restore *r)
 void restore_judge(struct restore *r)
 {
         read_rooms(r);
+        r->from_store = r->from_store || !r->found.stated;
         if (r->from_store)
                 ask_store(r);
         else
