@@ -77,7 +77,10 @@ export function testPage(page, { stack, env = {}, replace = [], links = {}, afte
         const run = startBlock({ code, stays: true }, surroundings);
         staying.push({ run, block, expected });
         const first = expected.filter(Boolean).slice(0, 1);
-        await waitFor(() => `${first} in ${run.out()}`, () => missingLines(first, run.out()).length === 0, timeoutMs);
+        run.ended.then(() => (run.over = true));
+        const printed = () => missingLines(first, run.out()).length === 0;
+        await waitFor(() => `${first} in ${run.out()}`, () => printed() || run.over, timeoutMs);
+        assert.ok(printed(), run.out());
         failed = null;
         return;
       }
