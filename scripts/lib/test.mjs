@@ -5,12 +5,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Failure, sentenceOf } from './failure.mjs';
 import { root } from './paths.mjs';
+import { chaosNames, chaosOptions, runChaos } from './test_chaos.mjs';
 import { fuzzers, runFuzzers } from './test_fuzz.mjs';
 import { runSim, simNames } from './test_sim.mjs';
 import { endStacks, runFile, testFiles } from './test_files.mjs';
 import { buildSanitized, runUnits, unitNames } from './test_units.mjs';
 
-const folders = ['integration', 'conformance'];
+const folders = ['chaos', 'integration', 'conformance'];
 // Only when it is asked for by name: it takes a control plane of its own.
 const extra = 'k8s';
 // Files that also run on the programs built with sanitizers, as those do whose names end so.
@@ -34,19 +35,20 @@ class Tally {
 
 function parse(words) {
   const wanted = [];
-  let repeat = 1;
+  const numbers = { repeat: 1 };
   for (let i = 0; i < words.length; i++) {
-    const match = /^--repeat(?:=(.*))?$/.exec(words[i]);
+    const match = /^--(repeat|minutes|seed)(?:=(.*))?$/.exec(words[i]);
     if (match) {
-      repeat = Number(match[1] ?? words[++i]);
-      if (!Number.isInteger(repeat) || repeat < 1) throw new Failure('--repeat takes a number from 1 on');
+      const number = Number(match[2] ?? words[++i]);
+      if (!(number > 0) || (match[1] !== 'minutes' && !Number.isInteger(number))) throw new Failure(`--${match[1]} takes a number above 0`);
+      numbers[match[1]] = number;
     } else if (words[i].startsWith('-')) {
       throw new Failure(`unknown option ${words[i]} (try --help)`);
     } else {
       wanted.push(words[i]);
     }
   }
-  return { wanted, repeat };
+  return { wanted, ...numbers };
 }
 
 function allFiles() {
@@ -57,18 +59,20 @@ function allFiles() {
 
 /** What the words choose: {units: names, files: [{name, path}], fuzzers, tidy: boolean}. */
 function choose(wanted) {
-  const all = { units: unitNames(), sim: simNames, files: allFiles(), extra: testFiles(extra), fuzzers: fuzzers(), tidy: existsSync(tidy) };
+  const all = { units: unitNames(), sim: simNames, chaos: chaosNames, files: allFiles(), extra: testFiles(extra), fuzzers: fuzzers(), tidy: existsSync(tidy) };
   if (wanted.length === 0) return all;
-  const chosen = { units: [], sim: [], files: [], fuzzers: wanted.includes('fuzz') ? all.fuzzers : [], tidy: wanted.includes('tidy') && all.tidy };
+  const chosen = { units: [], sim: [], chaos: [], files: [], fuzzers: wanted.includes('fuzz') ? all.fuzzers : [], tidy: wanted.includes('tidy') && all.tidy };
   if (wanted.includes(extra)) chosen.files.push(...all.extra);
   for (const word of wanted.filter((w) => w !== extra)) {
     const sim = word === 'sim' ? all.sim : all.sim.filter((n) => n === word);
-    const whole = sim.length > 0 || word === 'unit' || word === 'tidy' || word === 'fuzz' || folders.includes(word);
+    const chaos = word === 'chaos' ? all.chaos : all.chaos.filter((n) => n === word);
+    const whole = sim.length + chaos.length > 0 || word === 'unit' || word === 'tidy' || word === 'fuzz' || folders.includes(word);
     const units = word === 'unit' ? all.units : whole ? [] : all.units.filter((n) => n.includes(word));
     const files = all.files.filter((f) => (folders.includes(word) ? f.name.startsWith(`${word}/`) : !whole && f.name.includes(word) && (!f.again || word.includes('sanitized'))));
-    if (units.length + files.length + sim.length === 0 && !(word === 'tidy' && all.tidy) && word !== 'fuzz') throw new Failure(`there is no test ${word}`);
+    if (units.length + files.length + sim.length + chaos.length === 0 && !(word === 'tidy' && all.tidy) && word !== 'fuzz') throw new Failure(`there is no test ${word}`);
     chosen.units.push(...units);
     chosen.sim.push(...sim);
+    chosen.chaos.push(...chaos);
     chosen.files.push(...files);
   }
   chosen.units = [...new Set(chosen.units)];
@@ -87,6 +91,7 @@ async function runAll(chosen, context) {
   if (chosen.units.length > 0) await runUnits(chosen.units, context);
   if (chosen.fuzzers.length > 0) await runFuzzers(chosen.fuzzers, context);
   if (chosen.sim.length > 0) await runSim(chosen.sim, context);
+  if (chosen.chaos.length > 0) await runChaos(context);
   let binDir;
   for (const file of chosen.files) {
     if (!/-sanitized$/.test(file.name) && !file.again) {
@@ -120,12 +125,13 @@ function endOnSignal(context) {
 const tally = new Tally();
 const out = mkdtempSync(join(tmpdir(), 'tern-test-'));
 chmodSync(out, 0o711); // the user that runs Postgres has to get through
-const context = { out, tally, child: null, ending: false, onChild: (child) => (context.child = child) };
+const context = { out, tally, chaos: null, child: null, ending: false, onChild: (child) => (context.child = child) };
 endOnSignal(context);
 const began = Date.now();
 try {
-  const { wanted, repeat } = parse(process.argv.slice(2));
+  const { wanted, repeat, minutes, seed } = parse(process.argv.slice(2));
   const chosen = choose(wanted);
+  context.chaos = chaosOptions({ wanted, minutes, seed });
   if (wanted.includes(extra)) (await import('./k8s_build.mjs')).buildCluster();
   for (let i = 1; i <= repeat; i++) {
     if (repeat > 1) console.log(`--- run ${i} of ${repeat}`);
