@@ -43,7 +43,7 @@ struct store {
         pthread_cond_t watch; /* the warden: a job, a lost connection, the end */
         struct list queue;    /* struct store_job by mail.link, oldest first */
         size_t queued;
-        bool stop, connecting;
+        bool stop, connecting, tried; /* tried: an attempt to connect has ended */
         char fault[256];
 
         atomic_uint up; /* written under the lock */
@@ -126,7 +126,9 @@ static struct store_job *take_hopeless(struct store *st, int *ret_err, int64_t *
         if (!first)
                 return NULL;
         int64_t left = deadline_ms(st, job_of(first)) - clock_mono_ms();
-        *ret_err = st->stop || atomic_load(&st->up) == 0 ? -EIO : -ETIMEDOUT;
+        /* Whether Postgres is away is not known before the first attempt has ended. */
+        bool away = atomic_load(&st->up) == 0 && st->tried;
+        *ret_err = st->stop || away ? -EIO : -ETIMEDOUT;
         if (*ret_err == -ETIMEDOUT && left > 0) {
                 *ret_wait_ms = left;
                 return NULL;
@@ -167,6 +169,7 @@ static void note_up(struct store *st, int by)
 {
         pthread_mutex_lock(&st->lock);
         atomic_fetch_add(&st->up, (unsigned)by);
+        st->tried = true;
         pthread_cond_broadcast(&st->work);
         pthread_cond_signal(&st->watch);
         pthread_mutex_unlock(&st->lock);
@@ -219,6 +222,8 @@ static struct db *connect_worker(struct store *st)
                         note_up(st, 1);
                         return db;
                 }
+                st->tried = true;
+                pthread_cond_signal(&st->watch);
                 if (!st->stop)
                         wait_ms(st, &st->work, backoff_ms);
                 backoff_ms = backoff_ms * 2 < BACKOFF_MAX_MS ? backoff_ms * 2 : BACKOFF_MAX_MS;
