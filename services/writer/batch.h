@@ -41,6 +41,9 @@ struct part {
         int32_t partition;
         uint32_t epoch;
         uint32_t partitions; /* of the topic, in this epoch */
+        /* The topic has grown: what stands before grown_from may lie where the count of the epoch before put it. 0: it has not. */
+        int64_t grown_from;
+        uint32_t partitions_before;
         uint64_t
                 assignment; /* number of the assignment that brought it: what is known of an earlier one does not count */
         int64_t after; /* place after the last item in the batch */

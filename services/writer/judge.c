@@ -106,6 +106,14 @@ static void judge_origin(struct batch *b, struct item *it)
                         "the key names no subject, and nor does the data");
 }
 
+static bool lies_right(const struct part *p, struct slice key, const struct bus_record *r)
+{
+        if (partition_of(key, p->partitions) == (uint32_t)r->partition)
+                return true;
+        return r->offset < p->grown_from &&
+               partition_of(key, p->partitions_before) == (uint32_t)r->partition;
+}
+
 /* Does it stand where readers look for it? */
 static void judge_place(struct batch *b, struct item *it)
 {
@@ -120,8 +128,7 @@ static void judge_place(struct batch *b, struct item *it)
                         "the key names no subject, and nor does the data");
                 return;
         }
-        int32_t partition = (int32_t)partition_of(key, p->partitions);
-        if (slice_eq(key, it->key) && partition == it->record.partition)
+        if (slice_eq(key, it->key) && lies_right(p, key, &it->record))
                 return;
         if (bus_record_header(&it->record, HEADER_REKEYED).p) {
                 item_kill(b, it, EVENT_KEY_MISMATCH, "key",
@@ -130,7 +137,7 @@ static void judge_place(struct batch *b, struct item *it)
         }
         it->kind = ITEM_REKEY;
         it->key = key;
-        it->target = partition;
+        it->target = (int32_t)partition_of(key, p->partitions);
 }
 
 void judge(struct batch *b, struct item *it)

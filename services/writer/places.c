@@ -179,10 +179,25 @@ int places_skip_lost(struct places *p, struct db *db, char why[256])
         return 0;
 }
 
-static int first_place(struct places *p, struct db *db, struct place *place, char why[256])
+/* Of a topic that has grown: what its partition was before. *ret_next: how far that was written. */
+static void find_grown(const struct db_result *res, struct part *part, int64_t *ret_next)
+{
+        for (size_t i = 0; i < res->rows; i++)
+                if (strcmp(db_value(res, i, 0), writer_topics[part->topic]) == 0 &&
+                        db_int(res, i, 1) == part->epoch && db_int(res, i, 2) == part->partition) {
+                        part->grown_from = db_int(res, i, 3);
+                        part->partitions_before = (uint32_t)db_int(res, i, 4);
+                        *ret_next = db_int(res, i, 5);
+                }
+}
+
+/* The log's start, or where the life before ended if the log is still the same. */
+static int first_place(
+        struct places *p, struct db *db, struct place *place, int64_t written, char why[256])
 {
         int64_t low = 0;
         int r = log_start(p, &place->part, &low, why);
+        low = written > low ? written : low;
         if (r == 0)
                 r = run_place(db, WRITER_SQL_PLACE_FIRST, &place->part, low, 0, 4, why);
         place->next = place->committed = low;
@@ -203,7 +218,7 @@ struct asking { /* what one assignment has been told so far */
         struct life lives[TOPIC_COUNT];
         int64_t *highs[TOPIC_COUNT]; /* owned */
         uint32_t high_count[TOPIC_COUNT];
-        struct db_result places;
+        struct db_result places, grown;
 };
 
 static int load_highs(struct places *p, struct asking *a, enum writer_topic t, char why[256])
@@ -241,9 +256,11 @@ static int assign_one(struct places *p, struct db *db, struct asking *a,
                         .assignment = p->assignment},
                 .state = PLACE_READING,
         };
+        int64_t written = 0;
+        find_grown(&a->grown, &place->part, &written);
         if (!find_place(&a->places, t, one->partition, place->part.epoch, &place->next,
                     &place->part.sent_before))
-                r = first_place(p, db, place, why);
+                r = first_place(p, db, place, written, why);
         place->committed = place->next;
         if (r == 0 && (uint32_t)one->partition < a->high_count[t] &&
                 place->next > a->highs[t][one->partition])
@@ -255,13 +272,15 @@ static int assign_one(struct places *p, struct db *db, struct asking *a,
 int places_assign(struct places *p, struct db *db, struct consumer_partition *parts, size_t count,
         char why[256])
 {
-        struct asking a = {.places = DB_RESULT_NONE};
+        struct asking a = {.places = DB_RESULT_NONE, .grown = DB_RESULT_NONE};
         const char *params[] = {ALL_TOPICS};
         p->assignment++;
         places_clear(p);
         int r = load_lives(db, a.lives);
         if (r == 0)
                 r = db_run(db, &writer_sql[WRITER_SQL_PLACES], params, 1, &a.places);
+        if (r == 0)
+                r = db_run(db, &writer_sql[WRITER_SQL_GROWN], params, 1, &a.grown);
         if (r < 0)
                 postgres_fault(db, r, why);
         for (size_t i = 0; r == 0 && i < count; i++)
@@ -274,6 +293,7 @@ int places_assign(struct places *p, struct db *db, struct consumer_partition *pa
         for (size_t t = 0; t < TOPIC_COUNT; t++)
                 free(a.highs[t]);
         db_result_done(&a.places);
+        db_result_done(&a.grown);
         return r;
 }
 

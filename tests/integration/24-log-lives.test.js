@@ -4,6 +4,7 @@ import test from 'node:test';
 import { Kafka, logLevel } from 'kafkajs';
 import { ctlJson, ctlOk } from '../lib/ctl.js';
 import { sql, storedIds, waitStored } from '../lib/database.js';
+import { kcatRead } from '../lib/records.js';
 import { createConversation } from '../lib/rest.js';
 import { askOk, assertIds, assertInOrder, connected, recordEvents, say, waitForCount } from '../lib/sockets.js';
 import { atEnd, startStack } from '../lib/stack.js';
@@ -143,7 +144,7 @@ test('a topic that is made anew and has grown past every old place is told from 
     await admin.createTopics({ topics: [{ topic: 'chat.events', numPartitions: 16, replicationFactor: 1 }], waitForLeaders: false });
     const leaders = async () => (await admin.fetchTopicMetadata({ topics: ['chat.events'] })).topics[0].partitions.filter((p) => p.leader >= 0).length;
     await waitFor('its leaders are known', async () => (await leaders().catch(() => 0)) === 16);
-    const fill = Array.from({ length: 4000 }, (_, n) => ({ partition: n % 16, key: `other-${n}`, value: '{}', headers: { ce_type: 'tern.unknown', ce_id: `fill-${n}` } }));
+    const fill = Array.from({ length: 960 }, (_, n) => ({ partition: n % 16, key: `other-${n}`, value: '{}', headers: { ce_type: 'tern.unknown', ce_id: `fill-${n}` } }));
     const producer = new Kafka({ brokers: stack.bootstrap.split(','), logLevel: logLevel.NOTHING }).producer();
     await producer.connect();
     await producer.send({ topic: 'chat.events', messages: fill });
@@ -167,11 +168,18 @@ test('a topic that is made anew and has grown past every old place is told from 
 });
 
 test('partitions grown: doctor says so, topics create begins a new life, and old rows stay in their order', async () => {
-  const { id, ada, bob, seen } = await pair();
-  const ids = await sayMany(ada, id, 5);
-  await waitForCount(seen, ids.length);
-  await waitStored(stack, id, ids.length);
-  for (const socket of [ada, bob]) socket.disconnect();
+  // Of many conversations some would lie elsewhere under the new count.
+  const pairs = [];
+  for (let n = 0; n < 8; n++) pairs.push(await pair());
+  for (const p of pairs) p.ids = await sayMany(p.ada, p.id, 5);
+  for (const p of pairs) {
+    await waitForCount(p.seen, p.ids.length);
+    await waitStored(stack, p.id, p.ids.length);
+    for (const socket of [p.ada, p.bob]) socket.disconnect();
+  }
+  const [{ id, ids }] = pairs;
+  const dlqCount = async () => (await admin.fetchTopicOffsets('chat.events.dlq')).reduce((sum, p) => sum + Number(p.high), 0);
+  const deadBefore = await dlqCount();
   await admin.createPartitions({ topicPartitions: [{ topic: 'chat.events', count: 20 }] });
   const doctor = await ctlOk(stack, ['doctor'], { code: 1 });
   assert.match(doctor.out + doctor.err, /chat\.events/);
@@ -185,9 +193,16 @@ test('partitions grown: doctor says so, topics create begins a new life, and old
   const [again, listener] = [await connected(stack, two, 'ada', websocket), await connected(stack, one, 'bob', websocket)];
   for (const socket of [again, listener]) await askOk(socket, 'join_conversation', id);
   const heard = recordEvents(listener);
-  ids.push(...(await sayMany(again, id, 5)));
-  await waitForCount(heard, 5);
+  const later = await sayMany(again, id, 5);
+  await waitForCount(heard, later.length);
+  ids.push(...later);
   assert.deepEqual(await waitStored(stack, id, ids.length), ids);
+  // Nothing of what was written under the old count is published again: the log holds each id once, and nobody hears it twice.
+  const said = new Map();
+  for (const r of await kcatRead(stack, 'chat.events')) said.set(r.headers.ce_id, (said.get(r.headers.ce_id) ?? 0) + 1);
+  assert.deepEqual(pairs.flatMap((p) => p.ids).map((one) => said.get(one)), pairs.flatMap((p) => p.ids).map(() => 1));
+  assert.deepEqual(await dlqCount(), deadBefore);
+  assertIds(heard, later);
   const { messages } = await askOk(listener, 'fetch_messages', { conversationId: id, limit: 200 });
   assert.deepEqual(messages.map((m) => m.id), ids);
   const [{ count }] = await sql(stack, 'SELECT count(*)::int FROM message WHERE conversation_id = $1', [id]);

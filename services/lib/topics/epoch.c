@@ -34,7 +34,7 @@ struct registry {
 
 static int failed(struct registry *g, int err, const char *what, const char *detail)
 {
-        snprintf(g->fault, 256, "%s%s%s", what, detail[0] ? ": " : "", detail);
+        snprintf(g->fault, 256, "%s%s%.200s", what, detail[0] ? ": " : "", detail);
         return err;
 }
 
@@ -246,6 +246,18 @@ static const struct known *known_of(const struct registry *g, size_t row)
         return g->of_store[row].epoch >= g->of_log[row].epoch ? &g->of_store[row] : &g->of_log[row];
 }
 
+/* Whether a topic of more partitions than it had is still the log that was known. Only the archive can tell. */
+static int judge_grown(struct registry *g, const struct known *k, struct epoch *e)
+{
+        if (!g->o->db || g->o->force || e->partitions <= k->partitions)
+                return 0;
+        char why[240];
+        bool differs = true;
+        int err = places_differ(g, e->topic, k->epoch, e->partitions, why, &differs);
+        e->grown = !err && !differs;
+        return err;
+}
+
 /* Fills e for one existing topic. */
 static int judge(struct registry *g, size_t row, uint32_t partitions, struct epoch *e)
 {
@@ -266,10 +278,11 @@ static int judge(struct registry *g, size_t row, uint32_t partitions, struct epo
         else if (strcmp(k->cluster_id, g->cluster.id) != 0)
                 snprintf(e->why, sizeof(e->why), "the cluster is %s, it was %s", g->cluster.id,
                         k->cluster_id);
-        else if (k->partitions != partitions)
+        else if (k->partitions != partitions) {
                 snprintf(e->why, sizeof(e->why), "it has %u partitions, it had %u", partitions,
                         k->partitions);
-        else if (g->o->db)
+                err = judge_grown(g, k, e);
+        } else if (g->o->db)
                 err = places_differ(g, e->topic, k->epoch, partitions, e->why, &differs);
         else
                 differs = false;
@@ -302,17 +315,45 @@ static bool says(const struct known *k, const struct registry *g, const struct e
                strcmp(k->cluster_id, g->cluster.id) == 0;
 }
 
+/* Where the partitions end that the topic had before it grew, as an array literal; nothing for another life. */
+static int grown_from(struct registry *g, const struct epoch *e, struct buf *ret)
+{
+        if (!e->grown)
+                return 0;
+        uint32_t count = known_of(g, row_of(slice_str(e->topic)))->partitions;
+        int64_t *ends = xcalloc(count, sizeof(*ends));
+        int err = bus_highs(g->o->bus, e->topic, count, g->o->timeout_ms, ends);
+        for (uint32_t i = 0; !err && i < count; i++)
+                buf_printf(ret, "%s%" PRId64, i ? "," : "{", ends[i]);
+        buf_add_char(ret, '}');
+        free(ends);
+        return err ? kafka_failed(g, err, e->topic) : 0;
+}
+
+static int add_life(struct registry *g, const struct epoch *e)
+{
+        struct buf ends = BUF_EMPTY;
+        char epoch[24], partitions[16];
+        snprintf(epoch, sizeof(epoch), "%" PRId64, e->epoch);
+        snprintf(partitions, sizeof(partitions), "%u", e->partitions);
+        int err = grown_from(g, e, &ends);
+        if (!err) {
+                const char *params[] = {e->topic, epoch, g->cluster.id, partitions,
+                        e->grown ? buf_cstr(&ends) : NULL};
+                err = db_run(g->o->db, &topics_sql[TOPICS_SQL_EPOCH_ADD], params, ARRAY_LEN(params),
+                        NULL);
+        }
+        buf_done(&ends);
+        return err;
+}
+
 static int write_store(struct registry *g, const struct epoch *all, size_t count)
 {
         int err = db_begin(g->o->db);
         for (size_t i = 0; i < count && !err; i++) {
                 if (says(&g->of_store[row_of(slice_str(all[i].topic))], g, &all[i]))
                         continue;
-                char epoch[24], partitions[16];
-                snprintf(epoch, sizeof(epoch), "%" PRId64, all[i].epoch);
-                snprintf(partitions, sizeof(partitions), "%u", all[i].partitions);
-                const char *params[] = {all[i].topic, epoch, g->cluster.id, partitions};
-                err = db_run(g->o->db, &topics_sql[TOPICS_SQL_EPOCH_ADD], params, 4, NULL);
+                err = add_life(g, &all[i]);
         }
         if (!err)
                 err = db_commit(g->o->db);

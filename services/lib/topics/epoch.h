@@ -41,6 +41,7 @@ struct epoch {
         int64_t epoch;
         uint32_t partitions;
         enum epoch_change change;
+        bool grown;    /* EPOCH_RAISED: the same log goes on with more partitions */
         char why[240]; /* EPOCH_RAISED */
 };
 
