@@ -101,6 +101,7 @@ static void stop_asking(struct call *c)
         c->asked = false;
         map_remove(&c->gw->asks_by_token, slice_str(c->message_id));
         metrics_add(c->gw->app->metrics, M_client_waiting, 0, -1);
+        metrics_add(c->gw->app->metrics, M_entries_used, ENTRIES_CLIENT_EVENTS, -1);
 }
 
 static void call_uncharge(struct call *c)

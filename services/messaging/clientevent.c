@@ -117,6 +117,7 @@ static void wait_for_answer(struct call *c)
         list_push_back(&gw->asks, &c->in_gateway);
         map_put(&gw->asks_by_token, slice_str(c->message_id), c);
         metrics_add(gw->app->metrics, M_client_waiting, 0, 1);
+        metrics_add(gw->app->metrics, M_entries_used, ENTRIES_CLIENT_EVENTS, 1);
 }
 
 static void passed_on(struct call *c, enum bus_outcome outcome)

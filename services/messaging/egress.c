@@ -8,7 +8,6 @@
 #include "messaging/clientevent.h"
 #include "messaging/restore.h"
 
-#include "base/clock.h"
 #include "wire/cursor.h"
 
 #include <stdio.h>
@@ -97,6 +96,7 @@ const char *egress_event_name(const struct event *e)
 static struct msg *on_frame(
         void *app, const struct record *r, unsigned variant, struct slice cursor, bool own)
 {
+        UNUSED(own);
         struct gateway *gw = app;
         if (!gw->current_ok || gw->current_of != r)
                 return NULL;
@@ -115,10 +115,6 @@ static struct msg *on_frame(
                         buf_slice(&json), stamp, NULL, 0);
                 buf_done(&json);
         }
-        m->timestamp_ms = r->timestamp_ms;
-        if (!own && r->timestamp_ms > 0)
-                metrics_observe(gw->app->metrics, M_publish_latency, 0,
-                        (clock_wall_ms() - r->timestamp_ms) * 1000000);
         return m;
 }
 

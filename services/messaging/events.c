@@ -254,6 +254,17 @@ static void defer(struct lane *l, const struct client_event *type, struct slice 
 
 /* ---- what comes in ---- */
 
+/* Label values of the metric of events in: the rows of events.def, then these. */
+enum { IN_PASSED_ON = ARRAY_LEN(client_events), IN_UNKNOWN };
+
+static void count_in(struct app *app, const struct client_event *type, bool passed_on)
+{
+        unsigned label = type        ? (unsigned)(type - client_events)
+                         : passed_on ? IN_PASSED_ON
+                                     : IN_UNKNOWN;
+        metrics_add(app->metrics, M_events_in, label, 1);
+}
+
 static void fail_at_once(
         struct session *s, int64_t ack_id, enum error_code code, const char *message)
 {
@@ -314,9 +325,10 @@ void events_receive(void *app, struct sio_socket *so, const struct sio_event *ev
         if (s->state != SESSION_LIVE)
                 return;
         const struct client_event *type = find_event(s, ev->name);
+        bool foreign = !type && clientevent_allowed(s->gw->app->settings.client_events, ev->name);
+        count_in(s->gw->app, type, foreign);
         if (over_a_limit(s, ev))
                 return;
-        bool foreign = !type && clientevent_allowed(s->gw->app->settings.client_events, ev->name);
         if (!type && !foreign) {
                 fail_at_once(s, ev->ack_id, ERR_INVALID, "no such event");
                 return;

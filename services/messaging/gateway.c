@@ -45,6 +45,7 @@ static void sweep(struct shard *sh, struct shard_timer *t)
         tell_fleet(gw, now);
         calls_expire(gw, now);
         sweep_sessions(gw, now);
+        feed_shard_count(gw->feed);
         shard_timer_set(sh, t, SWEEP_MS);
 }
 

@@ -288,9 +288,20 @@ static bool make_splice(struct app *app)
         return r == 0 || failed("splices", fault);
 }
 
+static void show_bounds(const struct app *app)
+{
+        const struct messaging_settings *s = &app->settings;
+        metrics_entries_limit(app->metrics, ENTRIES_CONNECTIONS, s->connections_max);
+        metrics_memory_limit(
+                app->metrics, MEMORY_OUTBOXES, (int64_t)s->connections_max * s->outbox_bytes_max);
+        metrics_entries_limit(app->metrics, ENTRIES_CLIENT_EVENTS,
+                (int64_t)s->client_events_waiting_max * app->shard_count);
+}
+
 static bool make_servers(struct app *app, uint32_t *ret_port)
 {
         const struct messaging_settings *s = &app->settings;
+        show_bounds(app);
         app->limits = limits_new(s);
         struct sio_options so = {
                 .path = SOCKETIO_PATH,

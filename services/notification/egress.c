@@ -3,8 +3,6 @@
  */
 #include "notification/stream.h"
 
-#include "base/clock.h"
-
 #include <stdio.h>
 
 static const char *topic_name(const struct record *r)
@@ -56,6 +54,7 @@ static struct slice event_name(const struct event *e)
 static struct msg *on_frame(
         void *app, const struct record *r, unsigned variant, struct slice cursor, bool own)
 {
+        UNUSED(own);
         struct gateway *gw = app;
         if (!gw->current_ok || gw->current_of != r)
                 return NULL;
@@ -65,10 +64,6 @@ static struct msg *on_frame(
         event_client_json(&gw->current, record_seq(r), r->timestamp_ms, &json);
         struct msg *m = es_frame(event_name(&gw->current), slice_of(id, id_n), buf_slice(&json));
         buf_done(&json);
-        m->timestamp_ms = r->timestamp_ms;
-        if (!own && r->timestamp_ms > 0)
-                metrics_observe(gw->app->metrics, M_publish_latency, 0,
-                        (clock_wall_ms() - r->timestamp_ms) * 1000000);
         return m;
 }
 

@@ -106,6 +106,7 @@ static void sweep(struct shard *sh, struct shard_timer *t)
         tell_fleet(gw, now);
         asks_expire(gw, now);
         sweep_streams(gw, now);
+        feed_shard_count(gw->feed);
         shard_timer_set(sh, t, SWEEP_MS);
 }
 

@@ -223,6 +223,14 @@ static void rest_socket(void *arg, int fd, const char *client_addr)
         intake_rest(app->intake, fd, client_addr);
 }
 
+static void show_bounds(const struct app *app)
+{
+        const struct notification_settings *s = &app->settings;
+        metrics_entries_limit(app->metrics, ENTRIES_CONNECTIONS, s->connections_max);
+        metrics_memory_limit(
+                app->metrics, MEMORY_OUTBOXES, (int64_t)s->connections_max * s->outbox_bytes_max);
+}
+
 static bool make_servers(struct app *app, uint32_t *ret_port)
 {
         const struct notification_settings *s = &app->settings;
@@ -234,6 +242,7 @@ static bool make_servers(struct app *app, uint32_t *ret_port)
                 .outbox_bytes_max = s->outbox_bytes_max,
                 .catchup_bytes_max = s->catchup_bytes_max,
         };
+        show_bounds(app);
         int r = es_server_new(&eo, &stream_ops, app->shards, (void *const *)app->gateways,
                 app->shard_count, app->metrics, &app->es);
         if (r < 0)

@@ -14,6 +14,8 @@
 
 #define EXPIRY_WARNING_MS 60000
 
+enum { RESUME_RECOVERED, RESUME_UNKNOWN_SESSION }; /* values of M_resumes' label */
+
 struct stream *stream_new(struct gateway *gw, struct slice user, struct slice topics)
 {
         struct stream *st = xcalloc(1, sizeof(*st));
@@ -254,9 +256,12 @@ static void on_opened(void *app, struct es_stream *es, void *user)
                 return;
         }
         follow(st);
-        if (st->unknown_cursor)
+        if (st->unknown_cursor) {
+                metrics_add(gw->app->metrics, M_resumes, RESUME_UNKNOWN_SESSION, 1);
                 stream_gap(st, "notifications", 0, 0);
+        }
         if (st->start == START_CURSOR) {
+                metrics_add(gw->app->metrics, M_resumes, RESUME_RECOVERED, 1);
                 const int64_t seq[2] = {
                         ((int64_t)st->epoch[0] << SEQ_EPOCH_SHIFT) + st->offset[0],
                         ((int64_t)st->epoch[1] << SEQ_EPOCH_SHIFT) + st->offset[1],

@@ -478,7 +478,7 @@ static void gauges(struct intake *in)
         int64_t oldest = in->oldest_ms        ? in->oldest_ms
                          : in->filling->count ? in->filling->items[0].created_ms
                                               : 0;
-        int64_t age = oldest ? (clock_wall_ms() - oldest) / 1000 : 0;
+        int64_t age = oldest ? clock_wall_ms() - oldest : 0;
         metrics_set(in->o.metrics, M_writer_lag_seconds, 0, age > 0 ? age : 0);
 }
 

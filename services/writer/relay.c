@@ -343,7 +343,7 @@ static int gauges(struct relay *r)
                 return code;
         int64_t age_ms = db_int(&res, 0, 1);
         metrics_set(r->o.metrics, M_relay_pending, 0, db_int(&res, 0, 0));
-        metrics_set(r->o.metrics, M_relay_lag_seconds, 0, age_ms > 0 ? age_ms / 1000 : 0);
+        metrics_set(r->o.metrics, M_relay_lag_seconds, 0, age_ms > 0 ? age_ms : 0);
         db_result_done(&res);
         return 0;
 }

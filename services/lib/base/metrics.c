@@ -1,9 +1,10 @@
 #include "base/metrics.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
-enum kind { COUNTER, GAUGE, SECONDS, COUNTS };
+enum kind { COUNTER, GAUGE, SECONDS, COUNTS, SECONDS_TOTAL, SECONDS_GAUGE, BOUND };
 
 struct row {
         enum kind kind;
@@ -31,12 +32,14 @@ _Static_assert(ARRAY_LEN(counts_bounds) == BUCKETS, "one table of buckets");
 struct cell {
         _Atomic int64_t value; /* counter, gauge; histogram: sum */
         _Atomic uint64_t buckets[BUCKETS + 1];
-        int64_t (*_Atomic fn)(void *); /* stored after arg */
+        atomic_bool set;       /* BOUND: it is shown */
+        int64_t (*fn)(void *); /* with arg under fn_lock */
         void *arg;
 };
 
 struct metrics {
         unsigned services;
+        pthread_mutex_t fn_lock;
         unsigned first[METRIC_COUNT], labels[METRIC_COUNT];
         struct cell *cells; /* owned */
 };
@@ -67,6 +70,7 @@ struct metrics *metrics_new(unsigned service_mask)
 {
         struct metrics *m = xcalloc(1, sizeof(*m));
         m->services = service_mask;
+        pthread_mutex_init(&m->fn_lock, NULL);
         unsigned cells = 0;
         for (unsigned i = 0; i < METRIC_COUNT; i++) {
                 m->first[i] = cells;
@@ -79,8 +83,10 @@ struct metrics *metrics_new(unsigned service_mask)
 
 struct metrics *metrics_free(struct metrics *m)
 {
-        if (m)
+        if (m) {
+                pthread_mutex_destroy(&m->fn_lock);
                 free(m->cells);
+        }
         free(m);
         return NULL;
 }
@@ -99,8 +105,23 @@ void metrics_add(struct metrics *m, enum metric_id id, unsigned label, int64_t n
 
 void metrics_set(struct metrics *m, enum metric_id id, unsigned label, int64_t v)
 {
-        if (m)
-                atomic_store_explicit(&cell_of(m, id, label)->value, v, memory_order_relaxed);
+        if (!m)
+                return;
+        struct cell *c = cell_of(m, id, label);
+        atomic_store_explicit(&c->value, v, memory_order_relaxed);
+        atomic_store_explicit(&c->set, true, memory_order_relaxed);
+}
+
+void metrics_memory_limit(struct metrics *m, unsigned bound, int64_t bytes)
+{
+        metrics_set(m, M_memory_limit, bound, bytes);
+        metrics_set(m, M_memory_used, bound, 0);
+}
+
+void metrics_entries_limit(struct metrics *m, unsigned bound, int64_t entries)
+{
+        metrics_set(m, M_entries_limit, bound, entries);
+        metrics_set(m, M_entries_used, bound, 0);
 }
 
 void metrics_observe(struct metrics *m, enum metric_id id, unsigned label, int64_t v)
@@ -121,8 +142,12 @@ int64_t metrics_get(const struct metrics *m, enum metric_id id, unsigned label)
         if (!m)
                 return 0;
         const struct cell *c = cell_of(m, id, label);
-        int64_t (*fn)(void *) = atomic_load_explicit(&c->fn, memory_order_acquire);
-        return fn ? fn(c->arg) : atomic_load_explicit(&c->value, memory_order_relaxed);
+        /* The lock is m's only part that looking changes. */
+        pthread_mutex_t *lock = &((struct metrics *)(uintptr_t)m)->fn_lock;
+        pthread_mutex_lock(lock);
+        int64_t v = c->fn ? c->fn(c->arg) : atomic_load_explicit(&c->value, memory_order_relaxed);
+        pthread_mutex_unlock(lock);
+        return v;
 }
 
 int metrics_label(enum metric_id id, const char *value)
@@ -141,11 +166,22 @@ void metrics_gauge_fn(
         if (!m)
                 return;
         struct cell *c = cell_of(m, id, label);
+        pthread_mutex_lock(&m->fn_lock);
         c->arg = arg;
-        atomic_store_explicit(&c->fn, fn, memory_order_release);
+        c->fn = fn;
+        pthread_mutex_unlock(&m->fn_lock);
 }
 
 /* ---- text ---- */
+
+/* Up to the next comma. */
+static struct slice word_take(struct slice *rest)
+{
+        ptrdiff_t comma = slice_find(*rest, ',');
+        struct slice word = slice_of(rest->p, comma < 0 ? rest->n : (size_t)comma);
+        *rest = slice_from(*rest, comma < 0 ? rest->n : (size_t)comma + 1);
+        return word;
+}
 
 static void add_labels(struct buf *out, const struct row *r, unsigned label, const char *le)
 {
@@ -153,8 +189,11 @@ static void add_labels(struct buf *out, const struct row *r, unsigned label, con
         if (!r->label[0] && !le)
                 return;
         buf_add_char(out, '{');
-        if (r->label[0]) {
-                buf_printf(out, "%s=\"%.*s\"", r->label, SLICE_ARG(label_at(r, label)));
+        struct slice names = slice_str(r->label), values = label_at(r, label);
+        while (names.n > 0) {
+                struct slice name = word_take(&names), value = word_take(&values);
+                buf_printf(out, "%s%.*s=\"%.*s\"", first ? "" : ",", SLICE_ARG(name),
+                        SLICE_ARG(value));
                 first = false;
         }
         if (le)
@@ -192,9 +231,31 @@ static void render_histogram(
         buf_printf(out, " %llu\n", (unsigned long long)total);
 }
 
+static void render_value(
+        const struct metrics *m, enum metric_id id, unsigned label, struct buf *out)
+{
+        const struct row *r = &rows[id];
+        int64_t v = metrics_get(m, id, label);
+        if (r->kind == BOUND &&
+                !atomic_load_explicit(&cell_of(m, id, label)->set, memory_order_relaxed))
+                return;
+        buf_add_str(out, r->name);
+        add_labels(out, r, label, NULL);
+        if (r->kind == SECONDS_TOTAL || r->kind == SECONDS_GAUGE)
+                buf_printf(out, " %.3f\n", (double)v / 1e3);
+        else
+                buf_printf(out, " %lld\n", (long long)v);
+}
+
 void metrics_render(struct metrics *m, struct buf *out)
 {
-        static const char *const types[] = {"counter", "gauge", "histogram", "histogram"};
+        static const char *const types[] = {[COUNTER] = "counter",
+                [GAUGE] = "gauge",
+                [SECONDS] = "histogram",
+                [COUNTS] = "histogram",
+                [SECONDS_TOTAL] = "counter",
+                [SECONDS_GAUGE] = "gauge",
+                [BOUND] = "gauge"};
         for (unsigned i = 0; i < METRIC_COUNT; i++) {
                 const struct row *r = &rows[i];
                 if (!(r->services & m->services))
@@ -202,14 +263,10 @@ void metrics_render(struct metrics *m, struct buf *out)
                 buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", r->name, r->help, r->name,
                         types[r->kind]);
                 for (unsigned label = 0; label < m->labels[i]; label++) {
-                        if (r->kind == SECONDS || r->kind == COUNTS) {
+                        if (r->kind == SECONDS || r->kind == COUNTS)
                                 render_histogram(m, (enum metric_id)i, label, out);
-                                continue;
-                        }
-                        buf_add_str(out, r->name);
-                        add_labels(out, r, label, NULL);
-                        buf_printf(out, " %lld\n",
-                                (long long)metrics_get(m, (enum metric_id)i, label));
+                        else
+                                render_value(m, (enum metric_id)i, label, out);
                 }
         }
 }

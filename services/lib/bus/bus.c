@@ -161,6 +161,11 @@ int bus_new(const struct bus_settings *s, const struct config_passthrough *props
         b->settings = *s;
         b->settings.topic_prefix = xstrdup(s->topic_prefix ? s->topic_prefix : "");
         b->metrics = metrics;
+        metrics_memory_limit(metrics, MEMORY_PRODUCER, (int64_t)s->producer_kbytes_max * 1024);
+        metrics_memory_limit(
+                metrics, MEMORY_VOLATILE_PRODUCER, (int64_t)s->volatile_kbytes_max * 1024);
+        metrics_entries_limit(metrics, ENTRIES_PRODUCER, s->producer_records_max);
+        metrics_entries_limit(metrics, ENTRIES_VOLATILE_PRODUCER, s->volatile_records_max);
         snprintf(b->client_id, sizeof(b->client_id), "%s", client_id);
         pthread_rwlock_init(&b->durable.lock, NULL);
         pthread_rwlock_init(&b->volatile_.lock, NULL);

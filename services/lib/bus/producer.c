@@ -58,13 +58,26 @@ static enum bus_outcome outcome_of(const rd_kafka_message_t *m)
         return status == RD_KAFKA_MSG_STATUS_NOT_PERSISTED ? BUS_FAILED : BUS_UNKNOWN;
 }
 
+/* What waits in a producer: keys and values, as librdkafka counts them against its bounds. */
+static void count_waiting(
+        struct bus *b, const struct bus_producer *p, int64_t records, int64_t bytes)
+{
+        bool loose = p == &b->volatile_;
+        metrics_add(b->metrics, M_entries_used,
+                loose ? ENTRIES_VOLATILE_PRODUCER : ENTRIES_PRODUCER, records);
+        metrics_add(b->metrics, M_memory_used, loose ? MEMORY_VOLATILE_PRODUCER : MEMORY_PRODUCER,
+                bytes);
+}
+
 /* Counts before anybody is answered: who has its answer finds itself in the metrics. */
-static void count_batch(struct bus *b, const rd_kafka_message_t *const *m, size_t n)
+static void count_batch(
+        struct bus *b, const struct bus_producer *p, const rd_kafka_message_t *const *m, size_t n)
 {
         const rd_kafka_topic_t *last = NULL;
         int label = -1;
-        int64_t ok = 0, lost[BUS_UNKNOWN + 1] = {0};
+        int64_t ok = 0, bytes = 0, lost[BUS_UNKNOWN + 1] = {0};
         for (size_t i = 0; i < n; i++) {
+                bytes += (int64_t)(m[i]->len + m[i]->key_len);
                 if (m[i]->rkt != last) {
                         if (ok && label >= 0)
                                 metrics_add(b->metrics, M_records_out, (unsigned)label, ok);
@@ -81,6 +94,7 @@ static void count_batch(struct bus *b, const rd_kafka_message_t *const *m, size_
         }
         if (ok && label >= 0)
                 metrics_add(b->metrics, M_records_out, (unsigned)label, ok);
+        count_waiting(b, p, -(int64_t)n, -bytes);
         for (int i = BUS_FAILED; i <= BUS_UNKNOWN; i++)
                 if (lost[i])
                         count_lost(b, (enum bus_outcome)i, lost[i]);
@@ -102,13 +116,13 @@ static void report_one(const rd_kafka_message_t *m, bool embedded)
         answer(s, outcome);
 }
 
-static void report_batch(struct bus *b, rd_kafka_event_t *ev)
+static void report_batch(struct bus *b, const struct bus_producer *p, rd_kafka_event_t *ev)
 {
         const rd_kafka_message_t *m[REPORT_CHUNK];
         bool embedded = bus_is_embedded(b);
         size_t n;
         while ((n = rd_kafka_event_message_array(ev, m, REPORT_CHUNK)) > 0) {
-                count_batch(b, m, n);
+                count_batch(b, p, m, n);
                 for (size_t i = 0; i < n; i++)
                         report_one(m[i], embedded);
         }
@@ -121,16 +135,17 @@ static void read_stats(struct bus *b, const char *json)
         atomic_store_explicit(&b->up, up, memory_order_relaxed);
 }
 
-static void serve_event(struct bus *b, rd_kafka_event_t *ev, bool of_durable)
+/* p: whose it is, also if that one was replaced since; NULL for the query handle. */
+static void serve_event(struct bus *b, const struct bus_producer *p, rd_kafka_event_t *ev)
 {
         rd_kafka_event_type_t type = rd_kafka_event_type(ev);
         if (type == RD_KAFKA_EVENT_DR) {
-                report_batch(b, ev);
+                report_batch(b, p, ev);
         } else if (type == RD_KAFKA_EVENT_STATS) {
                 read_stats(b, rd_kafka_event_stats(ev));
         } else if (type == RD_KAFKA_EVENT_ERROR) {
                 /* The event bears the cause, so the handle itself is asked whether it is the end. */
-                bool fatal = of_durable && rd_kafka_fatal_error(b->durable.rk, NULL, 0);
+                bool fatal = p == &b->durable && rd_kafka_fatal_error(b->durable.rk, NULL, 0);
                 if (fatal)
                         atomic_store(&b->broken, true);
                 bus_log(b, fatal ? 3 : 4, "ERROR", rd_kafka_event_error_string(ev));
@@ -138,11 +153,11 @@ static void serve_event(struct bus *b, rd_kafka_event_t *ev, bool of_durable)
         rd_kafka_event_destroy(ev);
 }
 
-static void drain(struct bus *b, rd_kafka_queue_t *queue)
+static void drain(struct bus *b, const struct bus_producer *p, rd_kafka_queue_t *queue)
 {
         rd_kafka_event_t *ev;
         while ((ev = rd_kafka_queue_poll(queue, 0)))
-                serve_event(b, ev, false);
+                serve_event(b, p, ev);
 }
 
 /* ---- a durable producer that failed for good ---- */
@@ -188,7 +203,7 @@ static void serve_retired(struct bus *b)
         int64_t now = clock_mono_ms();
         for (struct bus_retired **at = &b->retired; *at;) {
                 struct bus_retired *r = *at;
-                drain(b, r->queue);
+                drain(b, &b->durable, r->queue);
                 if (rd_kafka_outq_len(r->rk) > 0 && now < r->until_ms && !atomic_load(&b->stop)) {
                         at = &r->next;
                         continue;
@@ -199,7 +214,7 @@ static void serve_retired(struct bus *b)
                         rd_kafka_event_t *ev = rd_kafka_queue_poll(r->queue, 100);
                         if (!ev)
                                 break;
-                        serve_event(b, ev, false);
+                        serve_event(b, &b->durable, ev);
                 }
                 rd_kafka_queue_destroy(r->queue);
                 bus_handle_free(r->rk, 0);
@@ -214,13 +229,13 @@ static void *report_main(void *arg)
         while (!atomic_load(&b->stop) || b->retired) {
                 rd_kafka_event_t *ev = rd_kafka_queue_poll(b->durable.queue, REPORT_POLL_MS);
                 for (int n = 0; ev && n < 256; n++) {
-                        serve_event(b, ev, true);
+                        serve_event(b, &b->durable, ev);
                         ev = rd_kafka_queue_poll(b->durable.queue, 0);
                 }
                 if (ev)
-                        serve_event(b, ev, true);
-                drain(b, b->volatile_.queue);
-                drain(b, b->query_queue);
+                        serve_event(b, &b->durable, ev);
+                drain(b, &b->volatile_, b->volatile_.queue);
+                drain(b, NULL, b->query_queue);
                 if (atomic_load(&b->broken))
                         replace(b);
                 if (b->retired)
@@ -326,9 +341,10 @@ void *bus_unconst(const char *p)
 }
 
 /* produceva takes nothing on failure, so the headers are freed here. */
-static rd_kafka_resp_err_t produce(
-        rd_kafka_t *rk, const char *topic, const struct bus_record *r, struct bus_send *send)
+static rd_kafka_resp_err_t produce(struct bus *b, const struct bus_producer *p, const char *topic,
+        const struct bus_record *r, struct bus_send *send)
 {
+        int64_t bytes = (int64_t)(r->value.n + r->key.n);
         rd_kafka_headers_t *headers = r->header_count ? bus_headers_of(r) : NULL;
         rd_kafka_vu_t vu[7] = {
                 {.vtype = RD_KAFKA_VTYPE_TOPIC, .u.cstr = topic},
@@ -340,9 +356,11 @@ static rd_kafka_resp_err_t produce(
                 {.vtype = RD_KAFKA_VTYPE_OPAQUE, .u.ptr = send},
                 {.vtype = RD_KAFKA_VTYPE_HEADERS, .u.headers = headers},
         };
-        rd_kafka_error_t *error = rd_kafka_produceva(rk, vu, headers ? 7 : 6);
+        count_waiting(b, p, 1, bytes); /* its report may come before produceva returns */
+        rd_kafka_error_t *error = rd_kafka_produceva(p->rk, vu, headers ? 7 : 6);
         if (!error)
                 return RD_KAFKA_RESP_ERR_NO_ERROR;
+        count_waiting(b, p, -1, -bytes);
         rd_kafka_resp_err_t err = rd_kafka_error_code(error);
         rd_kafka_error_destroy(error);
         if (headers)
@@ -356,7 +374,7 @@ int bus_produce(struct bus *b, const struct bus_record *r, struct bus_send *send
         rd_kafka_resp_err_t err = RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC;
         if (t) {
                 pthread_rwlock_rdlock(&b->durable.lock);
-                err = produce(b->durable.rk, t->name, r, send);
+                err = produce(b, &b->durable, t->name, r, send);
                 pthread_rwlock_unlock(&b->durable.lock);
         }
         if (err == RD_KAFKA_RESP_ERR_NO_ERROR)
@@ -381,7 +399,7 @@ void bus_produce_volatile(struct bus *b, const struct bus_record *r)
 {
         const struct bus_topic *t = bus_topic_get(b, r->topic);
         rd_kafka_resp_err_t err =
-                t ? produce(b->volatile_.rk, t->name, r, NULL) : RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC;
+                t ? produce(b, &b->volatile_, t->name, r, NULL) : RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC;
         if (err != RD_KAFKA_RESP_ERR_NO_ERROR)
                 count_lost(b, err == RD_KAFKA_RESP_ERR__QUEUE_FULL ? BUS_BUSY : BUS_FAILED, 1);
 }

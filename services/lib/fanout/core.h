@@ -144,6 +144,12 @@ struct fanout {
         int64_t *scratch_seqs, *scratch_offsets;
         uint32_t *scratch_epochs;
         struct fanout_stats stats;
+        uint32_t in_state
+                [SUB_LAGGED +
+                        1]; /* subscribers, by enum subscriber_state; the detached are not counted */
+        int64_t *
+                delivered; /* owned: timestamps of the batch's records that somebody here was given */
+        size_t delivered_n, delivered_cap;
 };
 
 /* ---- topics.c ---- */

@@ -140,6 +140,18 @@ static struct room *room_of(const struct fanout *f, const struct record *r)
         return room_find(f, t->room_class, key, hash);
 }
 
+/* Each record once, however many got it. */
+static void note_delivered(struct fanout *f, const struct record *r)
+{
+        if (r->timestamp_ms <= 0)
+                return;
+        if (f->delivered_n == f->delivered_cap) {
+                f->delivered_cap = f->delivered_cap ? f->delivered_cap * 2 : 64;
+                f->delivered = xrealloc(f->delivered, f->delivered_cap * sizeof(*f->delivered));
+        }
+        f->delivered[f->delivered_n++] = r->timestamp_ms;
+}
+
 static void deliver(struct fanout *f, const struct record *r)
 {
         struct room *room = room_of(f, r);
@@ -147,6 +159,7 @@ static void deliver(struct fanout *f, const struct record *r)
         if (!room || (r->slot >= 0 && r->slot != room->slot))
                 return;
         struct room_iter it;
+        uint64_t before = f->stats.live + f->stats.volatiles;
         room_iter_begin(&it, room);
         if (f->ops.room_record)
                 f->ops.room_record(f->app, r, false);
@@ -154,6 +167,8 @@ static void deliver(struct fanout *f, const struct record *r)
                 deliver_to(f, &it, r);
         room_iter_end(&it);
         frames_forget(f);
+        if (f->stats.live + f->stats.volatiles != before)
+                note_delivered(f, r);
 }
 
 /* ---- a batch ---- */
@@ -203,6 +218,7 @@ void fanout_batch(struct fanout *f, const struct fanout_batch *b, int64_t now_ms
         CHECK(f->depth == 0);
         fanout_enter(f);
         f->now_ms = now_ms;
+        f->delivered_n = 0;
         for (size_t i = 0; i < b->count; i++)
                 take_record(f, b->records[i]);
         take_positions(f, b->positions);

@@ -204,6 +204,10 @@ const int64_t *fanout_vector(const struct fanout *f);
 struct slice fanout_cursor(struct fanout *f);
 uint32_t fanout_epoch(const struct fanout *f, uint16_t topic);
 struct fanout_stats *fanout_stats(struct fanout *f);
+/* Subscribers in a state other than DETACHED. */
+uint32_t fanout_subscribers(const struct fanout *f, enum subscriber_state state);
+/* Timestamps of the last batch's records that somebody here was given, each once; borrowed until the next batch. */
+const int64_t *fanout_delivered(const struct fanout *f, size_t *ret_n);
 
 /* Newest record of a key in the tail (of the topic's present epoch; neither a duplicate nor foreign), then older ones; NULL
  * if none. */

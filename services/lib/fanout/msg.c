@@ -10,7 +10,6 @@ struct msg *msg_new(size_t n)
         m->ws_n = 0;
         m->poll_at = m->poll_n = 0;
         m->cursor_at = m->cursor_n = 0;
-        m->timestamp_ms = 0;
         m->slot = -1;
         m->offset = 0;
         m->place = NULL;

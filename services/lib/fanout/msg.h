@@ -26,7 +26,6 @@ struct msg {
         uint32_t ws_n;            /* bytes[0, ws_n): as written to a WebSocket or an event stream */
         uint32_t poll_at, poll_n; /* bytes[poll_at, +poll_n): as one piece of a polling payload */
         uint32_t cursor_at, cursor_n; /* the cursor text inside bytes; cursor_n 0 = none */
-        int64_t timestamp_ms;         /* the record's, for the latency metric; 0 = none */
         /* Place of the record in the log, for an outbox that is dropped (MSG_EVENT only). */
         int32_t slot; /* -1 = none */
         int64_t offset;

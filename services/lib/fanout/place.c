@@ -116,8 +116,6 @@ void place_stamp(const struct fanout *f, struct msg *m, const struct record *r, 
                 return;
         m->slot = r->slot;
         m->offset = r->offset;
-        if (m->timestamp_ms == 0)
-                m->timestamp_ms = r->timestamp_ms;
         m->flags &= ~(uint32_t)(MSG_EVENT | MSG_VOLATILE);
         if (r->slot < 0) {
                 m->flags |= MSG_VOLATILE;

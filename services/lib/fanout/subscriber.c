@@ -34,6 +34,9 @@ void subscriber_set_state(struct fanout *f, struct subscriber *s, enum subscribe
 {
         CHECK(may_become(s->state, state));
         CHECK(state == SUB_LIVE || s->own);
+        if (s->state != SUB_DETACHED)
+                f->in_state[s->state]--;
+        f->in_state[state]++;
         s->state = state;
         list_remove(&s->active);
         if (state == SUB_LIVE && s->own)
@@ -73,6 +76,8 @@ void subscriber_done(struct fanout *f, struct subscriber *s)
         list_remove(&s->active);
         list_remove(&s->touched);
         place_free(s);
+        if (s->state != SUB_DETACHED)
+                f->in_state[s->state]--;
         if (f->current == s)
                 f->current = NULL;
         subscriber_init(s, s->variant);

@@ -152,6 +152,7 @@ struct fanout *fanout_free(struct fanout *f)
                 free(f->duplicates[i].items);
         tail_index_done(&f->index);
         free(f->collected);
+        free(f->delivered);
         free(f->scratch_epochs);
         free(f->scratch_offsets);
         free(f->scratch_seqs);
@@ -207,6 +208,17 @@ uint32_t fanout_epoch(const struct fanout *f, uint16_t topic)
 {
         CHECK(topic < f->topic_count);
         return f->states[topic].epoch;
+}
+
+uint32_t fanout_subscribers(const struct fanout *f, enum subscriber_state state)
+{
+        return f->in_state[state];
+}
+
+const int64_t *fanout_delivered(const struct fanout *f, size_t *ret_n)
+{
+        *ret_n = f->delivered_n;
+        return f->delivered;
 }
 
 struct fanout_stats *fanout_stats(struct fanout *f)

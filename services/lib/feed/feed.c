@@ -82,6 +82,16 @@ void feed_store_submit(struct feed *fd, unsigned shard, struct feed_store_job *j
 
 /* ---- life ---- */
 
+/* Batches are shared by the shards, so this is what they would be if each had its own. */
+static int64_t behind(void *arg)
+{
+        struct feed *fd = arg;
+        int64_t bytes = 0;
+        for (unsigned i = 0; i < fd->shard_count; i++)
+                bytes += atomic_load_explicit(&fd->ports[i].behind, memory_order_relaxed);
+        return bytes;
+}
+
 int feed_new(const struct feed_options *o, unsigned shard_count, struct feed **ret)
 {
         if (o->topic_count == 0 || o->topic_count >= UINT16_MAX || shard_count == 0 ||
@@ -104,7 +114,11 @@ int feed_new(const struct feed_options *o, unsigned shard_count, struct feed **r
         pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
         pthread_cond_init(&fd->credit_given, &attr);
         pthread_condattr_destroy(&attr);
-        metrics_set(o->metrics, M_tail_bytes_max, 0, (int64_t)o->settings->tail_bytes_max);
+        metrics_memory_limit(o->metrics, MEMORY_TAIL, (int64_t)o->settings->tail_bytes_max);
+        metrics_memory_limit(
+                o->metrics, MEMORY_BATCHES, (int64_t)o->settings->shard_credit_bytes * shard_count);
+        metrics_entries_limit(o->metrics, ENTRIES_DEDUPE_IDS, o->settings->dedupe_entries_max);
+        metrics_gauge_fn(o->metrics, M_memory_used, MEMORY_BATCHES, behind, fd);
         *ret = fd;
         return 0;
 }
@@ -139,6 +153,7 @@ struct feed *feed_free(struct feed *fd)
         if (!fd)
                 return NULL;
         feed_stop(fd);
+        metrics_gauge_fn(fd->o.metrics, M_memory_used, MEMORY_BATCHES, NULL, NULL);
         int64_t until = clock_mono_ms() + FREE_WAIT_MS;
         while (atomic_load(&fd->outstanding) > 0) {
                 if (clock_mono_ms() > until)

@@ -76,6 +76,8 @@ bool feed_ready(const struct feed *fd);
 void feed_stop(struct feed *fd); /* joins the bus thread; shards get no more batches */
 /* Called on the shard's thread with no subscriber attached. */
 struct feed_shard *feed_shard_free(struct feed_shard *fs);
+/* Brings the metrics up to date with what happened since the last batch. */
+void feed_shard_count(struct feed_shard *fs);
 struct feed *feed_free(struct feed *fd);
 uint16_t feed_topic_index(const struct feed *fd, const char *name);
 uint16_t feed_partitions(const struct feed *fd, uint16_t topic);

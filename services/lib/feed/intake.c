@@ -255,7 +255,8 @@ static void evict(struct feed_intake *in)
                 b->evicted = slab;
         }
         atomic_store(&fd->tail_bytes, (int64_t)in->tail.bytes);
-        metrics_set(fd->o.metrics, M_tail_bytes, 0, (int64_t)in->tail.bytes);
+        metrics_set(fd->o.metrics, M_memory_used, MEMORY_TAIL, (int64_t)in->tail.bytes);
+        metrics_set(fd->o.metrics, M_entries_used, ENTRIES_DEDUPE_IDS, (int64_t)in->dedupe_total);
 }
 
 /* ---- a topic's log goes on elsewhere ---- */

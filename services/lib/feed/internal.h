@@ -182,6 +182,7 @@ struct feed_shard {
         struct list barriers, queries; /* live ones */
         struct mail again;
         bool again_posted;
+        int64_t shown[4]; /* subscribers by state, as the metric has them */
 };
 void shard_batch(struct feed_shard *fs, const struct feed_batch *b);
 void shard_tick(struct feed_shard *fs);

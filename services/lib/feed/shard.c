@@ -94,6 +94,29 @@ struct fanout *feed_fanout(struct feed_shard *fs)
         return fs->fanout;
 }
 
+static void count_subscribers(struct feed_shard *fs)
+{
+        static const enum subscriber_state states[] = {
+                SUB_LIVE, SUB_CATCHUP, SUB_READING, SUB_LAGGED}; /* as the label's values */
+        for (unsigned i = 0; i < ARRAY_LEN(states); i++) {
+                int64_t now = fanout_subscribers(fs->fanout, states[i]);
+                if (now != fs->shown[i])
+                        metrics_add(fs->fd->o.metrics, M_subscribers, i, now - fs->shown[i]);
+                fs->shown[i] = now;
+        }
+}
+
+/* Everything has been written, so one look at the clock tells of the whole batch. */
+static void observe_latency(struct feed_shard *fs)
+{
+        size_t n;
+        const int64_t *timestamps = fanout_delivered(fs->fanout, &n);
+        int64_t now = n > 0 ? clock_wall_ms() : 0;
+        for (size_t i = 0; i < n; i++)
+                metrics_observe(
+                        fs->fd->o.metrics, M_publish_latency, 0, (now - timestamps[i]) * 1000000);
+}
+
 static void count(struct feed_shard *fs)
 {
         struct metrics *m = fs->fd->o.metrics;
@@ -106,6 +129,12 @@ static void count(struct feed_shard *fs)
                                 (unsigned)metrics_label(M_events_out, kinds[i]),
                                 (int64_t)values[i]);
         *st = (struct fanout_stats){0};
+        count_subscribers(fs);
+}
+
+void feed_shard_count(struct feed_shard *fs)
+{
+        count(fs);
 }
 
 void shard_batch(struct feed_shard *fs, const struct feed_batch *b)
@@ -130,6 +159,7 @@ void shard_batch(struct feed_shard *fs, const struct feed_batch *b)
         const struct fanout_batch fb = {
                 b->records, b->count, b->positions, b->first_pos, b->tail_start};
         fanout_batch(fs->fanout, &fb, now);
+        observe_latency(fs);
         count(fs);
         if (b->ready)
                 atomic_fetch_add(&fd->shards_ready, 1);

@@ -1,6 +1,7 @@
 #include "http/ops.h"
 
 #include "base/clock.h"
+#include "base/process.h"
 #include "http/unit.h"
 
 #include <civetweb.h>
@@ -64,6 +65,7 @@ static void readyz(struct ops_server *ops, struct mg_connection *conn)
 static void metrics_text(struct ops_server *ops, struct mg_connection *conn)
 {
         struct buf b = BUF_EMPTY;
+        process_metrics(ops->o.metrics);
         metrics_render(ops->o.metrics, &b);
         reply(conn, 200, "text/plain; version=0.0.4; charset=utf-8", buf_slice(&b));
         buf_done(&b);

@@ -242,6 +242,9 @@ int intake_new(const struct intake_options *o, struct shard *const *shards, unsi
                 in->labels[i] = metrics_label(M_intake_expired, labels[i]);
                 CHECK(in->labels[i] >= 0);
         }
+        /* The internal port of splices is an intake of its own beside the public one. */
+        int64_t before = metrics_get(o->metrics, M_entries_limit, ENTRIES_HEADS);
+        metrics_entries_limit(o->metrics, ENTRIES_HEADS, before + o->connections_max);
         in->count = count;
         in->porches = xcalloc(count, sizeof(*in->porches));
         for (unsigned i = 0; i < count; i++)

@@ -39,6 +39,7 @@ static void forget(struct resting *r)
         atomic_fetch_sub_explicit(&in->resting, 1, memory_order_relaxed);
         atomic_fetch_sub_explicit(&in->buckets[r->bucket], 1, memory_order_relaxed);
         metrics_add(in->o.metrics, M_intake_waiting, 0, -1);
+        metrics_add(in->o.metrics, M_entries_used, ENTRIES_HEADS, -1);
         shard_bury(r->porch->sh, &r->grave);
 }
 
@@ -326,6 +327,7 @@ void resting_new(
         atomic_fetch_add_explicit(&in->resting, 1, memory_order_relaxed);
         atomic_fetch_add_explicit(&in->buckets[bucket], 1, memory_order_relaxed);
         metrics_add(in->o.metrics, M_intake_waiting, 0, 1);
+        metrics_add(in->o.metrics, M_entries_used, ENTRIES_HEADS, 1);
 }
 
 void resting_init_porch(struct porch *p)

@@ -166,6 +166,11 @@ uint64_t ws_pool_bytes(const struct ws_pool *pool)
         return pool->bytes;
 }
 
+uint64_t ws_pool_bytes_max(const struct ws_pool *pool)
+{
+        return pool->limits.partial_bytes_max;
+}
+
 /* ---- ends ---- */
 
 static enum ws_kind fail(struct ws_pool *pool, struct ws *w, int code, struct ws_item *ret)

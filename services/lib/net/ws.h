@@ -39,6 +39,8 @@ struct ws_pool *ws_pool_new(const struct ws_limits *limits);
 struct ws_pool *ws_pool_free(struct ws_pool *pool);
 /* Bytes held for incomplete messages. */
 uint64_t ws_pool_bytes(const struct ws_pool *pool);
+/* Their bound. */
+uint64_t ws_pool_bytes_max(const struct ws_pool *pool);
 
 enum ws_state {
         WS_OPEN = 0,

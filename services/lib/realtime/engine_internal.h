@@ -60,6 +60,7 @@ struct engine_shard {
         /* What other threads may see. */
         atomic_uint open;
         _Atomic int64_t queued_seen;
+        _Atomic int64_t partial_seen; /* bytes of unfinished WebSocket messages */
 };
 
 struct engine_server {
@@ -101,6 +102,7 @@ struct engine_session {
         int64_t linger_ms;      /* CLOSING ends */
         uint32_t drained_level; /* if owe_drained: so few queued bytes call ops.drained() */
         uint8_t reason;         /* enum engine_close_reason, once not OPEN */
+        uint8_t shown;          /* as what it counts in the metric, plus one; 0 = not yet */
         bool awaits_pong : 1;
         bool post_open : 1; /* a worker reads a POST's body */
         bool owe_drained : 1;
@@ -108,6 +110,7 @@ struct engine_session {
         bool paused : 1;     /* not read from: too many answers wait */
         bool told : 1;       /* ops.closed was called */
         bool first_poll : 1; /* has not been answered */
+        bool joined : 1;     /* engine_joined() */
         _Alignas(16) char user[];
 };
 
@@ -142,6 +145,8 @@ void engine_end(
         struct engine_session *s, enum engine_close_reason reason, enum engine_farewell how);
 /* The nearest deadline may have moved. */
 void engine_arm(struct engine_session *s);
+/* The metric of connections follows: transport or state may have changed. */
+void engine_show(struct engine_session *s);
 void engine_pong(struct engine_session *s);
 /* The transport became a WebSocket: a pong on its way by polling may be lost. */
 void engine_restart_pong(struct engine_session *s);

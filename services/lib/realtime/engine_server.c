@@ -21,6 +21,25 @@ static int64_t queued_bytes(void *arg)
         return all;
 }
 
+static int64_t partial_bytes(void *arg)
+{
+        struct engine_server *srv = arg;
+        int64_t all = 0;
+        for (unsigned i = 0; i < srv->shard_count; i++)
+                all += atomic_load_explicit(&srv->shards[i].partial_seen, memory_order_relaxed);
+        return all;
+}
+
+static void show_bounds(struct engine_server *srv)
+{
+        struct metrics *m = srv->metrics;
+        metrics_memory_limit(m, MEMORY_PARTIAL_MESSAGES,
+                (int64_t)ws_pool_bytes_max(srv->shards[0].pool) * srv->shard_count);
+        metrics_gauge_fn(m, M_outbox_bytes, 0, queued_bytes, srv);
+        metrics_gauge_fn(m, M_memory_used, MEMORY_OUTBOXES, queued_bytes, srv);
+        metrics_gauge_fn(m, M_memory_used, MEMORY_PARTIAL_MESSAGES, partial_bytes, srv);
+}
+
 static void on_drain(struct shard *sh, struct shard_timer *t);
 
 static void init_shard(struct engine_server *srv, unsigned i, struct shard *shard, void *app)
@@ -40,6 +59,7 @@ static void init_shard(struct engine_server *srv, unsigned i, struct shard *shar
         shard_timer_init(&es->drain, on_drain);
         atomic_init(&es->open, 0);
         atomic_init(&es->queued_seen, 0);
+        atomic_init(&es->partial_seen, 0);
 }
 
 int engine_server_new(const struct engine_options *o, const struct engine_ops *ops,
@@ -66,7 +86,7 @@ int engine_server_new(const struct engine_options *o, const struct engine_ops *o
         srv->shard_count = shard_count;
         for (unsigned i = 0; i < shard_count; i++)
                 init_shard(srv, i, shards[i], apps[i]);
-        metrics_gauge_fn(metrics, M_outbox_bytes, 0, queued_bytes, srv);
+        show_bounds(srv);
         *ret = srv;
         return 0;
 }
@@ -76,6 +96,8 @@ struct engine_server *engine_server_free(struct engine_server *srv)
         if (!srv)
                 return NULL;
         metrics_gauge_fn(srv->metrics, M_outbox_bytes, 0, NULL, NULL);
+        metrics_gauge_fn(srv->metrics, M_memory_used, MEMORY_OUTBOXES, NULL, NULL);
+        metrics_gauge_fn(srv->metrics, M_memory_used, MEMORY_PARTIAL_MESSAGES, NULL, NULL);
         for (unsigned i = 0; i < srv->shard_count; i++) {
                 struct engine_shard *es = &srv->shards[i];
                 CHECK(list_empty(&es->sessions));

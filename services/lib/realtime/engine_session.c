@@ -7,7 +7,9 @@
 
 #include <stdlib.h>
 
-enum { TRANSPORT_WEBSOCKET, TRANSPORT_POLLING }; /* label values of the connection metrics */
+/* Label values of the connection metrics; those of `connections` are pairs of transport and state. */
+enum { TRANSPORT_WEBSOCKET, TRANSPORT_POLLING };
+enum { SHOWN_CONNECTING, SHOWN_JOINED, SHOWN_CLOSING, SHOWN_STATES };
 
 static struct slice sid_key(const uint8_t sid[ENGINE_SID_BYTES])
 {
@@ -150,6 +152,21 @@ static void queue_handshake(struct engine_session *s)
         msg_unref(m);
 }
 
+void engine_show(struct engine_session *s)
+{
+        struct metrics *metrics = s->es->srv->metrics;
+        unsigned state = s->state != ENGINE_OPEN ? SHOWN_CLOSING
+                         : s->joined             ? SHOWN_JOINED
+                                                 : SHOWN_CONNECTING;
+        unsigned label = (s->ws ? TRANSPORT_WEBSOCKET : TRANSPORT_POLLING) * SHOWN_STATES + state;
+        if (s->state == ENGINE_CLOSED || s->shown == label + 1)
+                return;
+        if (s->shown)
+                metrics_add(metrics, M_connections, s->shown - 1u, -1);
+        metrics_add(metrics, M_connections, label, 1);
+        s->shown = (uint8_t)(label + 1);
+}
+
 struct engine_session *engine_session_new(
         struct engine_shard *es, struct hello *hello, struct ws_link *ws)
 {
@@ -170,7 +187,8 @@ struct engine_session *engine_session_new(
         atomic_fetch_add_explicit(&es->open, 1, memory_order_relaxed);
         count_address(s, 1);
         unsigned label = ws ? TRANSPORT_WEBSOCKET : TRANSPORT_POLLING;
-        metrics_add(srv->metrics, M_connections, label, 1);
+        engine_show(s);
+        metrics_add(srv->metrics, M_entries_used, ENTRIES_CONNECTIONS, 1);
         metrics_add(srv->metrics, M_connections_opened, label, 1);
         s->beat_ms = engine_now(s) + srv->o.ping_interval_ms;
         queue_handshake(s);
@@ -206,7 +224,8 @@ static void count_end(struct engine_session *s)
         struct metrics *metrics = s->es->srv->metrics;
         int label = metrics_label(M_connections_closed, labels[s->reason]);
         metrics_add(metrics, M_connections_closed, label < 0 ? 0 : (unsigned)label, 1);
-        metrics_add(metrics, M_connections, s->ws ? TRANSPORT_WEBSOCKET : TRANSPORT_POLLING, -1);
+        metrics_add(metrics, M_connections, s->shown - 1u, -1);
+        metrics_add(metrics, M_entries_used, ENTRIES_CONNECTIONS, -1);
 }
 
 static void end_transport(struct engine_session *s, enum engine_farewell how)
@@ -259,6 +278,7 @@ void engine_close(struct engine_session *s, enum engine_close_reason reason)
         if (s->state != ENGINE_OPEN)
                 return;
         s->state = ENGINE_CLOSING;
+        engine_show(s);
         s->linger_ms = engine_now(s) + ENGINE_LINGER_MS;
         shard_later(s->es->shard, &s->later);
         engine_flush(s);
@@ -331,6 +351,12 @@ void engine_close_all_now(struct engine_shard *es)
 }
 
 /* ---- looks ---- */
+
+void engine_joined(struct engine_session *s)
+{
+        s->joined = true;
+        engine_show(s);
+}
 
 void *engine_user(struct engine_session *s)
 {

@@ -43,7 +43,8 @@ struct es_server {
         unsigned lanes_n;
         atomic_uint connections;
         atomic_bool stopped;
-        unsigned sse_label, reason_labels[ES_CLOSE_REASONS];
+        unsigned opened_label, reason_labels[ES_CLOSE_REASONS];
+        unsigned shown_labels[2]; /* of connections: joined, closing */
         struct msg *heartbeat; /* one reference */
 };
 
@@ -60,6 +61,7 @@ struct es_stream {
         int64_t wrote_ms;  /* newest progress */
         uint8_t state;     /* enum es_state */
         uint8_t reason;    /* enum es_close_reason */
+        bool ending : 1;   /* counts as closing in the metric */
         bool refused : 1;  /* drained() is owed: events were dropped */
         bool paced : 1;    /* drained() is owed: catch-up came to its bound */
         bool stalling : 1; /* the timer watches for a stall */
@@ -69,6 +71,8 @@ struct es_stream {
 void es_stream_start(struct es_stream *s, int fd, const char *client_addr, struct msg *head);
 /* Ends it without ado if it has to; see es_close(). */
 void es_stream_end(struct es_stream *s, enum es_close_reason reason);
+/* It counts as closing from now on. */
+void es_stream_show_ending(struct es_stream *s);
 /* Out of the lane, closed(), freed. */
 void es_stream_gone(struct es_stream *s);
 /* The lane's sum changed by so much. */

@@ -72,7 +72,9 @@ void es_come_back(struct es_server *srv, struct http_request *rq, struct slice l
 static void on_tick(struct shard *sh, struct shard_timer *t)
 {
         struct es_lane *lane = container_of(t, struct es_lane, tick);
-        metrics_add(lane->srv->metrics, M_outbox_bytes, 0, lane->outbox_bytes - lane->outbox_shown);
+        int64_t change = lane->outbox_bytes - lane->outbox_shown;
+        metrics_add(lane->srv->metrics, M_outbox_bytes, 0, change);
+        metrics_add(lane->srv->metrics, M_memory_used, MEMORY_OUTBOXES, change);
         lane->outbox_shown = lane->outbox_bytes;
         if (lane->outbox_bytes != 0)
                 shard_timer_set(sh, t, TICK_MS);
@@ -91,6 +93,14 @@ void es_lane_bytes(struct es_lane *lane, int64_t change)
         }
 }
 
+void es_stream_show_ending(struct es_stream *s)
+{
+        struct es_server *srv = s->lane->srv;
+        metrics_add(srv->metrics, M_connections, srv->shown_labels[s->ending], -1);
+        s->ending = true;
+        metrics_add(srv->metrics, M_connections, srv->shown_labels[s->ending], 1);
+}
+
 void es_stream_gone(struct es_stream *s)
 {
         struct es_lane *lane = s->lane;
@@ -98,7 +108,8 @@ void es_stream_gone(struct es_stream *s)
         list_remove(&s->link);
         lane->count--;
         srv->ops.closed(lane->app, s, s->user, s->reason);
-        metrics_add(srv->metrics, M_connections, srv->sse_label, -1);
+        metrics_add(srv->metrics, M_connections, srv->shown_labels[s->ending], -1);
+        metrics_add(srv->metrics, M_entries_used, ENTRIES_CONNECTIONS, -1);
         metrics_add(srv->metrics, M_connections_closed, srv->reason_labels[s->reason], 1);
         free(s);
         atomic_fetch_sub(&srv->connections, 1);
@@ -122,8 +133,9 @@ static void run_opening(struct mail *m)
         struct es_lane *lane = op->s->lane;
         list_push_back(&lane->streams, &op->s->link);
         lane->count++;
-        metrics_add(lane->srv->metrics, M_connections, lane->srv->sse_label, 1);
-        metrics_add(lane->srv->metrics, M_connections_opened, lane->srv->sse_label, 1);
+        metrics_add(lane->srv->metrics, M_connections, lane->srv->shown_labels[false], 1);
+        metrics_add(lane->srv->metrics, M_entries_used, ENTRIES_CONNECTIONS, 1);
+        metrics_add(lane->srv->metrics, M_connections_opened, lane->srv->opened_label, 1);
         es_stream_start(op->s, op->fd, op->client_addr, op->head);
         msg_unref(op->head);
         free(op);
@@ -286,8 +298,9 @@ static void make_labels(struct es_server *srv)
         };
         for (size_t i = 0; i < ES_CLOSE_REASONS; i++)
                 srv->reason_labels[i] = label(M_connections_closed, reasons[i]);
-        srv->sse_label = label(M_connections, "sse");
-        CHECK(srv->sse_label == label(M_connections_opened, "sse"));
+        srv->opened_label = label(M_connections_opened, "sse");
+        srv->shown_labels[false] = label(M_connections, "sse,joined");
+        srv->shown_labels[true] = label(M_connections, "sse,closing");
 }
 
 int es_server_new(const struct es_options *o, const struct es_ops *ops, struct shard *const *shards,

@@ -1,7 +1,6 @@
 /* One stream: what is owed to it, how it is written, and how it ends. */
 #include "realtime/eventstream_internal.h"
 
-#include "base/clock.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -68,15 +67,6 @@ static void on_timer(struct shard *sh, struct shard_timer *t)
 
 /* ---- writing ---- */
 
-/* The message at the front is the oldest that this write has finished: its age is the latency
- * that is shown. */
-static void observe(struct es_stream *s, const struct msg *m)
-{
-        if (m->timestamp_ms > 0 && s->out.front_off == 0)
-                metrics_observe(s->lane->srv->metrics, M_publish_latency, 0,
-                        (clock_wall_ms() - m->timestamp_ms) * 1000000);
-}
-
 /* False once it is broken. */
 static bool write_out(struct es_stream *s)
 {
@@ -98,9 +88,6 @@ static bool write_out(struct es_stream *s)
                         return false;
                 if (wrote == 0)
                         break;
-                struct msg *front = outbox_peek(&s->out, 0);
-                if ((size_t)wrote >= iov[0].iov_len)
-                        observe(s, front);
                 outbox_wrote(&s->out, (size_t)wrote);
                 es_lane_bytes(s->lane, -(int64_t)wrote);
                 s->wrote_ms = shard_now_ms(s->lane->sh);
@@ -259,6 +246,7 @@ void es_stream_end(struct es_stream *s, enum es_close_reason reason)
         }
         drop_unbegun(s);
         s->state = ES_ENDING;
+        es_stream_show_ending(s);
         shard_later_cancel(&s->turn);
         shard_timer_set(s->lane->sh, &s->timer, END_MS);
 }

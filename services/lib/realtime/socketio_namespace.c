@@ -79,6 +79,7 @@ void sio_accept(struct sio_socket *s, struct slice sid, struct slice pid)
         engine_deadline(sio_session(c), 0);
         if (!c->accepted) {
                 c->accepted = true;
+                engine_joined(sio_session(c));
                 engine_turn(sio_session(c));
         }
 }

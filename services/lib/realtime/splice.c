@@ -110,6 +110,7 @@ static bool enter(struct splice *sp)
         unsigned was = atomic_fetch_add_explicit(&sp->open, 1, memory_order_relaxed);
         if (was < sp->o.settings->splices_max) {
                 metrics_add(sp->o.metrics, M_splices, 0, 1);
+                metrics_add(sp->o.metrics, M_entries_used, ENTRIES_SPLICES, 1);
                 return true;
         }
         atomic_fetch_sub_explicit(&sp->open, 1, memory_order_relaxed);
@@ -121,6 +122,7 @@ static void leave(struct splice *sp)
 {
         atomic_fetch_sub_explicit(&sp->open, 1, memory_order_relaxed);
         metrics_add(sp->o.metrics, M_splices, 0, -1);
+        metrics_add(sp->o.metrics, M_entries_used, ENTRIES_SPLICES, -1);
 }
 
 /* Where the request has to go; false if it stays here, where it may be refused. */
@@ -386,6 +388,7 @@ int splice_new(const struct splice_options *o, struct shard *const *shards, unsi
                 splice_free(sp);
                 return r;
         }
+        metrics_entries_limit(o->metrics, ENTRIES_SPLICES, o->settings->splices_max);
         sp->shard_count = shard_count;
         for (unsigned i = 0; i < shard_count; i++)
                 init_shard(sp, i, shards[i]);

@@ -81,8 +81,7 @@ static void switch_over(struct upgrade *u)
                 polling_release(s, s->es->noop);
         s->ws = l;
         l->session = s;
-        metrics_add(s->es->srv->metrics, M_connections, 1, -1);
-        metrics_add(s->es->srv->metrics, M_connections, 0, 1);
+        engine_show(s);
         engine_restart_pong(s);
         shard_later(s->es->shard, &s->later);
         engine_flush(s);

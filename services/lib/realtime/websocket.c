@@ -52,11 +52,16 @@ static void last_words(struct ws_link *l, struct slice reply_bytes, enum engine_
         gone(l, reason);
 }
 
-static void on_bytes(struct conn *c, struct slice in)
+static void show_partial(const struct ws_link *l)
 {
-        struct ws_link *l = container_of(c, struct ws_link, conn);
+        atomic_store_explicit(
+                &l->es->partial_seen, (int64_t)ws_pool_bytes(l->es->pool), memory_order_relaxed);
+}
+
+static void take_frames(struct ws_link *l, struct slice in)
+{
         struct ws_item item;
-        while (conn_is_open(c)) {
+        while (conn_is_open(&l->conn)) {
                 enum ws_kind kind = ws_next(l->es->pool, &l->ws, &in, &item);
                 switch (kind) {
                 case WS_MORE:
@@ -82,6 +87,13 @@ static void on_bytes(struct conn *c, struct slice in)
         }
 }
 
+static void on_bytes(struct conn *c, struct slice in)
+{
+        struct ws_link *l = container_of(c, struct ws_link, conn);
+        take_frames(l, in);
+        show_partial(l);
+}
+
 static void on_writable(struct conn *c)
 {
         struct ws_link *l = container_of(c, struct ws_link, conn);
@@ -100,6 +112,7 @@ static void on_closed(struct conn *c)
         struct ws_link *l = container_of(c, struct ws_link, conn);
         CHECK(!l->session && !l->upgrade);
         ws_done(l->es->pool, &l->ws);
+        show_partial(l);
         free(l);
 }
 

@@ -93,6 +93,13 @@ static int64_t deadline_ms(const struct store *st, const struct store_job *j)
         return j->queued_ns / NS_PER_MS + st->timeout_ms;
 }
 
+/* With the lock held. */
+static void count_queued(struct store *st, int by)
+{
+        st->queued += (size_t)by;
+        metrics_set(st->metrics, M_entries_used, ENTRIES_READS, (int64_t)st->queued);
+}
+
 static void set_fault(struct store *st, const char *text)
 {
         pthread_mutex_lock(&st->lock);
@@ -134,7 +141,7 @@ static struct store_job *take_hopeless(struct store *st, int *ret_err, int64_t *
                 return NULL;
         }
         list_remove(first);
-        st->queued--;
+        count_queued(st, -1);
         return job_of(first);
 }
 
@@ -240,7 +247,7 @@ static struct store_job *take_job(struct store *st)
                 wait_ms(st, &st->work, IDLE_CHECK_MS);
         struct list *it = st->stop ? NULL : list_take(&st->queue);
         if (it)
-                st->queued--;
+                count_queued(st, -1);
         pthread_mutex_unlock(&st->lock);
         return it ? job_of(it) : NULL;
 }
@@ -256,7 +263,7 @@ static bool put_back(struct store *st, struct store_job *j)
         bool stop = st->stop;
         if (!stop) {
                 list_push_front(&st->queue, &j->mail.link);
-                st->queued++;
+                count_queued(st, 1);
                 pthread_cond_signal(&st->work);
                 pthread_cond_signal(&st->watch);
         }
@@ -348,6 +355,7 @@ int store_new(const struct store_settings *s, const struct store_set *sets, size
                 st->sets[i] = sets[i];
         st->set_count = set_count;
         st->metrics = metrics;
+        metrics_entries_limit(metrics, ENTRIES_READS, st->queue_max);
         init_sync(st);
         int r = start_threads(st, st->pool);
         if (r < 0) {
@@ -414,7 +422,7 @@ void store_submit(struct store *st, struct store_job *j)
         } else {
                 list_push_back(&st->queue, &j->mail.link);
         }
-        st->queued++;
+        count_queued(st, 1);
         pthread_cond_signal(&st->work);
         if (full || atomic_load(&st->up) == 0 || st->queue.next == &j->mail.link)
                 pthread_cond_signal(&st->watch);

@@ -50,8 +50,18 @@ static void with_kafka_away_a_send_fails_in_time(void **state)
         mock_down(w.mock, true);
         struct test_send a;
         int64_t began = clock_mono_ms();
-        assert_int_equal(test_produce(&w, &a, "chat.events", -1, "k", "v"), 0);
+        assert_int_equal(test_produce(&w, &a, "chat.events", -1, "k", "value"), 0);
+        assert_int_equal(metrics_get(w.metrics, M_entries_used, ENTRIES_PRODUCER), 1);
+        assert_int_equal(metrics_get(w.metrics, M_memory_used, MEMORY_PRODUCER), 6);
+        assert_int_equal(metrics_get(w.metrics, M_memory_limit, MEMORY_PRODUCER), 4096 * 1024);
+        const struct bus_record loose = {
+                .topic = SLICE_LIT("broadcasts"), .partition = 0, .value = SLICE_LIT("typing")};
+        bus_produce_volatile(w.bus, &loose);
+        assert_int_equal(metrics_get(w.metrics, M_entries_used, ENTRIES_VOLATILE_PRODUCER), 1);
+        assert_int_equal(metrics_get(w.metrics, M_memory_used, MEMORY_VOLATILE_PRODUCER), 6);
         assert_true(test_wait(&w, 1, 4500));
+        assert_int_equal(metrics_get(w.metrics, M_entries_used, ENTRIES_PRODUCER), 0);
+        assert_int_equal(metrics_get(w.metrics, M_memory_used, MEMORY_PRODUCER), 0);
         assert_in_range(clock_mono_ms() - began, 1500, 4000);
         assert_int_equal(a.send.outcome, BUS_FAILED);
         assert_false(bus_up(w.bus));

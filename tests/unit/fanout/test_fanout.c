@@ -175,6 +175,7 @@ static void produce(uint16_t topic, const char *key)
         size_t flat = topic == EVENTS ? r->partition : PARTS;
         r->offset = r->original_offset = w.positions[flat]++;
         r->epoch = 1;
+        r->timestamp_ms = 1000 + r->offset;
         r->pos = ++w.last_pos;
         for (size_t i = w.count; i > 0 && !r->prev; i--)
                 if (w.records[i - 1]->topic == topic &&
@@ -218,6 +219,11 @@ static void a_record_is_framed_once_for_all_who_share_a_variant(void **state)
         produce(EVENTS, "nobody's");
         deliver(0);
         assert_int_equal(w.frames, 2);
+        size_t delivered;
+        assert_int_equal(
+                fanout_delivered(w.f[0], &delivered)[0], 1000); /* as produce() stamps it */
+        assert_int_equal(
+                delivered, 1); /* once, however many got it; what nobody wants is not in it */
         deliver(1);
         assert_int_equal(
                 w.frames, 3); /* variant 0 was the other shard's already; 7 is each shard's own */
@@ -355,13 +361,18 @@ static void a_refused_push_makes_a_laggard_that_loses_nothing(void **state)
         produce(SIGNALS, "room");
         deliver(0);
         assert_int_equal(c.sub.state, SUB_LAGGED);
+        assert_int_equal(fanout_subscribers(w.f[0], SUB_LAGGED), 1);
+        assert_int_equal(fanout_subscribers(w.f[0], SUB_LIVE), 0);
         assert_int_equal(w.pushes, 2); /* it is not asked again */
         c.full = false;
         subscriber_drained(w.f[0], &c.sub, 1000);
         assert_int_equal(c.count, 6);
         assert_int_equal(c.sub.state, SUB_LIVE);
         assert_int_equal(fanout_stats(w.f[0])->drops, 1);
+        assert_int_equal(fanout_subscribers(w.f[0], SUB_LAGGED), 0);
+        assert_int_equal(fanout_subscribers(w.f[0], SUB_LIVE), 1);
         subscriber_done(w.f[0], &c.sub);
+        assert_int_equal(fanout_subscribers(w.f[0], SUB_LIVE), 0);
 }
 
 static void a_cursor_grows_stale_when_the_log_moves_on(void **state)

@@ -136,6 +136,12 @@ static struct fixture *start(const struct es_options *o)
         return f;
 }
 
+static int64_t streams_shown(const struct fixture *f, const char *label)
+{
+        return metrics_get(
+                f->metrics, M_connections, (unsigned)metrics_label(M_connections, label));
+}
+
 static void stop(struct fixture *f)
 {
         es_server_stop(f->srv);
@@ -144,9 +150,8 @@ static void stop(struct fixture *f)
                 assert_int_equal(f->users[i].closed, f->users[i].opened);
                 assert_false(f->users[i].nested);
         }
-        assert_int_equal(metrics_get(f->metrics, M_connections,
-                                 (unsigned)metrics_label(M_connections, "sse")),
-                0);
+        assert_int_equal(streams_shown(f, "sse,joined") + streams_shown(f, "sse,closing"), 0);
+        assert_int_equal(metrics_get(f->metrics, M_entries_used, ENTRIES_CONNECTIONS), 0);
         for (unsigned i = 0; i < 2; i++)
                 shard_free(f->shards[i]);
         es_server_free(f->srv);

@@ -172,8 +172,9 @@ static int tear_down(void **state)
         int undone = w->opened - w->closed;
         w->shard = shard_free(w->shard);
         engine_server_free(w->srv);
-        int64_t left = metrics_get(w->metrics, M_connections, 0) +
-                       metrics_get(w->metrics, M_connections, 1);
+        int64_t left = metrics_get(w->metrics, M_entries_used, ENTRIES_CONNECTIONS);
+        for (unsigned label = 0; label < 6; label++)
+                left += metrics_get(w->metrics, M_connections, label) != 0;
         metrics_free(w->metrics);
         lifecycle_done(&w->lifecycle);
         pthread_mutex_destroy(&w->lock);
@@ -269,6 +270,18 @@ static void push_some(struct world *w, void *arg)
                 engine_flush(w->session);
 }
 
+static int64_t shown(const struct world *w, const char *label)
+{
+        return metrics_get(
+                w->metrics, M_connections, (unsigned)metrics_label(M_connections, label));
+}
+
+static void join(struct world *w, void *arg)
+{
+        UNUSED(arg);
+        engine_joined(w->session);
+}
+
 static void a_client_that_reads_gets_all_in_whole_frames(void **state)
 {
         struct world *w = *state;
@@ -279,7 +292,11 @@ static void a_client_that_reads_gets_all_in_whole_frames(void **state)
         assert_int_equal(p.done, 50);
         assert_int_equal(whole_frames(read_all(w, fd, input, sizeof(input)), PIECE), 50);
         assert_int_equal(w->dropped, 0);
-        assert_int_equal(metrics_get(w->metrics, M_connections, 0), 1);
+        assert_int_equal(shown(w, "websocket,connecting"), 1);
+        on_shard(w, join, NULL);
+        assert_int_equal(shown(w, "websocket,connecting"), 0);
+        assert_int_equal(shown(w, "websocket,joined"), 1);
+        assert_int_equal(metrics_get(w->metrics, M_entries_used, ENTRIES_CONNECTIONS), 1);
         close(fd);
 }
 
@@ -492,6 +509,8 @@ static void a_closing_poll_is_told_all_and_then_1(void **state)
         memcpy(sid, w->session->sid, sizeof(sid));
         on_shard(w, close_it, NULL);
         settle(w);
+        assert_int_equal(shown(w, "polling,connecting"), 0);
+        assert_int_equal(shown(w, "polling,closing"), 1);
         assert_int_equal(w->closed, 1);
         assert_int_equal(w->reason, ENGINE_CLOSE_KICK);
         fd = arrive(w, ARRIVAL_POLL, sid);

@@ -30,7 +30,11 @@ static void an_end_finishes_the_block_that_is_partly_written(void **state)
         struct fixture *f = start(&usual);
         int c = open_stream(f, 0, 32768);
         on_user(f, 0, push_huge);
+        assert_int_equal(streams_shown(f, "sse,joined"), 1);
         on_user(f, 0, close_it);
+        assert_int_equal(streams_shown(f, "sse,joined"), 0);
+        assert_int_equal(streams_shown(f, "sse,closing"), 1);
+        assert_int_equal(metrics_get(f->metrics, M_entries_used, ENTRIES_CONNECTIONS), 1);
         usleep(20000);
         assert_int_equal(f->users[0].closed, 0);
         struct reading rd;

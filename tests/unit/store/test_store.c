@@ -1,5 +1,7 @@
 #include "tests/unit/store/pg_fixture.h"
 
+#include "base/metrics.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -309,7 +311,9 @@ static void a_full_queue_refuses_at_once(void **state)
         s.queue_max = 10;
         s.pool = 1;
         char fault[256];
-        assert_int_equal(store_new(&s, sets, 1, NULL, &st, fault), 0);
+        struct metrics *metrics = metrics_new(METRICS_ALL);
+        assert_int_equal(store_new(&s, sets, 1, metrics, &st, fault), 0);
+        assert_int_equal(metrics_get(metrics, M_entries_limit, ENTRIES_READS), 10);
         wait_up(st, true);
         atomic_store(&finished, 0);
         atomic_store(&failed, 0);
@@ -321,9 +325,12 @@ static void a_full_queue_refuses_at_once(void **state)
         int64_t before = clock_mono_ms();
         wait_finished(mb, 5, 200);
         assert_true(clock_mono_ms() - before < 150);
+        assert_int_equal(metrics_get(metrics, M_entries_used, ENTRIES_READS), 10);
         wait_finished(mb, 16, 3000);
         assert_int_equal(atomic_load(&failed), 5);
+        assert_int_equal(metrics_get(metrics, M_entries_used, ENTRIES_READS), 0);
         store_free(st);
+        metrics_free(metrics);
         mailbox_close(mb);
         mailbox_free(mb);
 }
