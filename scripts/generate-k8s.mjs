@@ -1,10 +1,11 @@
 #!/usr/bin/env node
 // Writes what deploy/k8s repeats of the tree: the Job that migrates, whose name tells which migrations and topics it brings,
-// and Strimzi's topics with the numbers of `ternctl topics create`.
+// Strimzi's topics with the numbers of `ternctl topics create`, and Prometheus's rules as its operator takes them.
 // With --check it writes nothing and fails if what is there differs.
 import { createHash } from 'node:crypto';
-import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { writeOrCheck } from './lib/generated.mjs';
 import { root } from './lib/paths.mjs';
 
 const read = (path) => readFileSync(join(root, path), 'utf8');
@@ -70,17 +71,22 @@ function job() {
   return read('deploy/k8s/base/migrate.template.yaml').replace(/^#.*\n/, made).replaceAll('HASH', jobHash());
 }
 
-const files = { 'deploy/k8s/base/migrate.yaml': job(), 'deploy/k8s/components/strimzi-topics/topics.yaml': strimzi() };
-const existing = (path) => {
-  try {
-    return read(path);
-  } catch {
-    return null;
-  }
-};
-const stale = Object.keys(files).filter((path) => existing(path) !== files[path]);
-if (process.argv.includes('--check')) {
-  for (const path of stale) console.error(`${path} is not what scripts/generate-k8s.mjs makes of the tree: run it`);
-  process.exit(stale.length > 0 ? 1 : 0);
+function prometheusRules() {
+  const groups = read('deploy/observability/rules.yaml').replace(/^#.*\n/gm, '');
+  return `${made}apiVersion: monitoring.coreos.com/v1
+kind: PrometheusRule
+metadata:
+  name: tern
+  labels:
+    app.kubernetes.io/name: tern
+    app.kubernetes.io/component: monitoring
+spec:
+${groups.trimEnd().replace(/^(?=.)/gm, '  ')}
+`;
 }
-for (const path of stale) writeFileSync(join(root, path), files[path]);
+
+writeOrCheck('scripts/generate-k8s.mjs', {
+  'deploy/k8s/base/migrate.yaml': job(),
+  'deploy/k8s/components/strimzi-topics/topics.yaml': strimzi(),
+  'deploy/k8s/components/prometheus-rules/rules.yaml': prometheusRules(),
+});

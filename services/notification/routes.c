@@ -134,6 +134,14 @@ static bool choose_start(struct http_request *rq, struct stream *st)
         return true;
 }
 
+/* The status is 200, or the browser would never come back; so the metric is where a full gateway shows. */
+static void turn_away(struct app *app, struct http_request *rq, const char *why, struct slice last)
+{
+        metrics_add(app->metrics, M_handshakes_refused,
+                (unsigned)metrics_label(M_handshakes_refused, why), 1);
+        es_come_back(app->es, rq, last);
+}
+
 static void open_stream(
         struct app *app, struct http_request *rq, const struct identity *id, struct slice topics)
 {
@@ -148,14 +156,17 @@ static void open_stream(
         }
         struct buf cors = BUF_EMPTY;
         http_cors_headers(rq, &cors);
-        if (atomic_load(&app->lifecycle.draining) ||
-                es_server_connections(app->es) >= app->settings.connections_max) {
-                es_come_back(app->es, rq, SLICE_NONE);
+        if (atomic_load(&app->lifecycle.draining)) {
+                turn_away(app, rq, "draining", SLICE_NONE);
+                stream_free(st);
+        } else if (es_server_connections(app->es) >= app->settings.connections_max) {
+                turn_away(app, rq, "limit", SLICE_NONE);
                 stream_free(st);
         } else if (!stream_count(st, http_client_addr(rq))) {
-                es_come_back(app->es, rq,
-                        SLICE_LIT("event: rate_limited\ndata: {\"code\":\"rate_limited\",\"message\":"
-                                  "\"too many streams of this user or address\"}\n\n"));
+                turn_away(app, rq, "limit",
+                        SLICE_LIT(
+                                "event: rate_limited\ndata: {\"code\":\"rate_limited\",\"message\":"
+                                "\"too many streams of this user or address\"}\n\n"));
                 stream_free(st);
         } else {
                 struct http_handover ho;

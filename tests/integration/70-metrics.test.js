@@ -10,10 +10,10 @@ import { waitStored } from '../lib/database.js';
 import { restOk } from '../lib/rest.js';
 import { ask, askOk, askRefused, client, connected, recordEvents, say, waitForCount } from '../lib/sockets.js';
 import { atEnd, startStack } from '../lib/stack.js';
-import { openStream } from '../lib/streams.js';
+import { openStream, rawStream, streamUrl } from '../lib/streams.js';
 import { once, waitFor } from '../lib/wait.js';
 
-const set = { TERN_OPEN_CONVERSATIONS: 'on', TERN_CLIENT_EVENTS: 'order:*', TERN_CLIENT_EVENTS_ANSWER_MS: '60000', TERN_CONNECTIONS_MAX: '100' };
+const set = { TERN_OPEN_CONVERSATIONS: 'on', TERN_CLIENT_EVENTS: 'order:*', TERN_CLIENT_EVENTS_ANSWER_MS: '60000', TERN_CONNECTIONS_MAX: '20', TERN_USER_CONNECTIONS_MAX: '5' };
 const stack = await startStack({ set });
 const chat = 'messaging/0';
 const stream = 'notification/0';
@@ -58,7 +58,7 @@ test('connections are shown by transport and state', async () => {
   await shown('websocket', 'joined', 2);
   await shown('polling', 'joined', 1);
   await metricIs(chat, 'tern_entries_used', { bound: 'connections' }, 4);
-  await metricIs(chat, 'tern_entries_limit', { bound: 'connections' }, 100);
+  await metricIs(chat, 'tern_entries_limit', { bound: 'connections' }, 20);
   await metricIs(chat, 'tern_subscribers', { state: 'live' }, 3);
   for (const s of [socket, poller, upgrader]) s.disconnect();
   await shown('websocket', 'joined', 0);
@@ -115,6 +115,24 @@ test('a stream that comes back counts as recovered, with a cursor that is nobody
   await metricIs(stream, 'tern_resumes_total', { result: 'recovered' }, 1);
 });
 
+test('a gateway that is full, and a user who has all his streams, show as handshakes refused', async () => {
+  const refused = async () => (await stack.metrics(stream))('tern_handshakes_refused_total', { reason: 'limit' });
+  const open = (user) => rawStream(streamUrl(stack, stream, user));
+  const streams = [];
+  for (let i = 0; i < 5; i++) streams.push(await open('greedy'));
+  assert.equal(await refused(), 0);
+  const sixth = await open('greedy');
+  await waitFor('the sixth is sent away', () => sixth.ended() && sixth.text().includes('rate_limited'));
+  assert.equal(await refused(), 1);
+  const left = 20 - (await stack.metrics(stream))('tern_entries_used', { bound: 'connections' });
+  for (let i = 0; i < left; i++) streams.push(await open(`user-${i}`));
+  const last = await open('late');
+  await waitFor('a full gateway sends away', () => last.ended());
+  assert.equal(await refused(), 2);
+  for (const s of streams) s.close();
+  await metricIs(stream, 'tern_entries_used', { bound: 'connections' }, (v) => v <= 20 - left - 5);
+});
+
 test('memory and entries in use stand beside their bounds', async () => {
   const id = `bounds-${randomUUID()}`;
   const ada = await connected(stack, chat, 'ada', { transports: ['websocket'] });
@@ -165,11 +183,11 @@ test('a client that does not read is memory in use, and a laggard at its bound',
   for (const s of [slow, ada]) await askOk(s, 'join_conversation', id);
   const raw = slow.io.engine.transport.ws._socket;
   raw.pause();
-  const content = 'x'.repeat(8000);
+  const content = 'x'.repeat(16000);
   let most = 0;
   let lagged = 0;
-  for (let i = 0; i < 3000 && lagged === 0; i += 50) {
-    await Promise.all(Array.from({ length: 50 }, () => ask(ada, 'send_message', { conversationId: id, content })));
+  for (let i = 0; i < 3000 && lagged === 0; i += 3) {
+    await Promise.all(Array.from({ length: 3 }, () => ask(ada, 'send_message', { conversationId: id, content })));
     const metrics = await stack.metrics(chat);
     most = Math.max(most, metrics('tern_memory_used_bytes', { bound: 'outboxes' }));
     lagged = metrics('tern_subscribers', { state: 'lagged' });

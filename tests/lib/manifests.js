@@ -4,6 +4,7 @@ import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseAllDocuments } from 'yaml';
 import { root } from '../../scripts/lib/paths.mjs';
+import { readMetrics, readSettings, tablesOf } from '../../scripts/lib/tables.mjs';
 
 export const k8sDir = join(root, 'deploy/k8s');
 
@@ -103,29 +104,9 @@ export function environment(m, container, complain = () => {}) {
 
 // ---- the tables ----
 
-function rowsOf(path) {
-  const text = readFileSync(join(root, path), 'utf8').replace(/\/\*[\s\S]*?\*\//g, '');
-  return [...text.matchAll(/^(?:CONFIG|METRIC)\(([\s\S]*?)\)$/gm)].map(([, row]) => [...row.matchAll(/"((?:[^"\\]|\\.)*)"|([^,"\s][^,"]*)/g)].map((c) => c[1] ?? c[2].trim()));
-}
-
-function settingsBelow(...folders) {
-  const found = new Map();
-  for (const folder of folders) {
-    for (const [type, , env, def] of rowsOf(`services/${folder}/settings.def`)) found.set(env, { type, def });
-  }
-  return found;
-}
-
-const gatewayTables = ['lib/auth', 'lib/bus', 'lib/feed', 'lib/http', 'lib/store'];
-export const settingsOf = {
-  'tern-messaging': settingsBelow('messaging', 'lib/peer', ...gatewayTables),
-  'tern-notification': settingsBelow('notification', ...gatewayTables),
-  'tern-writer': settingsBelow('writer', 'lib/bus', 'lib/store'),
-  ternctl: settingsBelow('lib/bus', 'lib/topics', 'lib/store', 'lib/auth'),
-};
-
-const programsOf = { METRICS_ALL: ['messaging', 'notification', 'writer'], METRICS_GATEWAYS: ['messaging', 'notification'], METRICS_WRITER: ['writer'], METRICS_MESSAGING: ['messaging'], METRICS_NOTIFICATION: ['notification'] };
+/** Map of each program to its settings by name. */
+export const settingsOf = Object.fromEntries(Object.entries(tablesOf).map(([program, tables]) => [program, new Map(tables.flatMap(readSettings).map((s) => [s.env, s]))]));
 /** Map of a metric's name to the components that have it. */
-export const metricsTable = new Map(rowsOf('services/lib/base/metrics.def').map(([, , name, programs]) => [name, programsOf[programs]]));
+export const metricsTable = new Map(readMetrics().map((m) => [m.name, m.components]));
 
 export const componentNames = readdirSync(join(k8sDir, 'components'));
