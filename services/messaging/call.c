@@ -1,5 +1,7 @@
 #include "messaging/call.h"
 
+#include "messaging/args.h"
+
 #include "base/clock.h"
 #include "http/rest.h"
 
@@ -307,7 +309,9 @@ static void reported(struct bus_send *send)
         call_unref(c);
 }
 
-static void produce_headers(struct bus_header h[6], enum event_type type, struct slice id,
+enum { HEADERS = 6 };
+
+static void produce_headers(struct bus_header h[HEADERS], enum event_type type, struct slice id,
         struct slice source, char iso[CLOCK_ISO_TEXT])
 {
         clock_iso(clock_wall_ms(), iso);
@@ -319,27 +323,53 @@ static void produce_headers(struct bus_header h[6], enum event_type type, struct
         h[5] = (struct bus_header){SLICE_LIT("content-type"), SLICE_LIT("application/json")};
 }
 
-int gateway_produce(struct gateway *gw, const char *topic, enum event_type type, struct slice id,
-        struct slice key, struct slice value, struct bus_send *send)
+static int produce(struct gateway *gw, const char *topic, enum event_type type, struct slice id,
+        struct slice key, struct slice value, struct bus_send *send, struct slice trace)
 {
         if (atomic_load(&gw->app->bus_closing))
                 return -ENOBUFS;
-        struct bus_header headers[6];
+        struct bus_header headers[HEADERS + 1];
         char iso[CLOCK_ISO_TEXT];
         produce_headers(headers, type, id, slice_str(gw->app->source), iso);
+        headers[HEADERS] = (struct bus_header){SLICE_LIT("traceparent"), trace};
+        if (trace.n)
+                log_debug(gw->app->log, "produced", F_STR("topic", topic), F_SLICE("id", id),
+                        F_SLICE("trace_id", trace_id(trace)));
         struct bus_record r = {
                 .topic = slice_str(topic),
                 .partition = -1,
                 .key = key,
                 .value = value,
                 .headers = headers,
-                .header_count = ARRAY_LEN(headers),
+                .header_count = HEADERS + (trace.n > 0),
         };
         if (type == EVENT_TYPING) {
                 bus_produce_volatile(gw->app->bus, &r);
                 return 0;
         }
         return bus_produce(gw->app->bus, &r, send);
+}
+
+int gateway_produce(struct gateway *gw, const char *topic, enum event_type type, struct slice id,
+        struct slice key, struct slice value, struct bus_send *send)
+{
+        return produce(gw, topic, type, id, key, value, send, SLICE_NONE);
+}
+
+void call_trace(struct call *c, struct slice arg)
+{
+        char *own = arg_field_text(arg, "traceparent");
+        if (own)
+                trace_copy(slice_str(own), c->trace);
+        free(own);
+        if (!c->trace[0] && c->session && c->session->trace)
+                trace_copy(slice_str(c->session->trace), c->trace);
+}
+
+int call_produce_beside(struct call *c, const char *topic, enum event_type type, struct slice id,
+        struct slice key, struct slice value, struct bus_send *send)
+{
+        return produce(c->gw, topic, type, id, key, value, send, slice_str(c->trace));
 }
 
 bool call_produce(struct call *c, const char *topic, enum event_type type, struct slice id,
@@ -349,7 +379,7 @@ bool call_produce(struct call *c, const char *topic, enum event_type type, struc
         c->produced = produced;
         c->waiting = true;
         call_ref(c);
-        int r = gateway_produce(c->gw, topic, type, id, key, buf_slice(&c->ask.data), &c->send);
+        int r = call_produce_beside(c, topic, type, id, key, buf_slice(&c->ask.data), &c->send);
         if (r == 0) {
                 /* Kafka's client has a copy now. */
                 buf_done(&c->ask.data);

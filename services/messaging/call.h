@@ -18,6 +18,7 @@
 #include "messaging/session.h"
 
 #include "base/hash.h"
+#include "base/trace.h"
 
 struct rest_call; /* http/rest.h */
 
@@ -63,6 +64,7 @@ struct call {
         void *query_arg; /* owned by the query; freed with it when the call ends first */
         struct feed_barrier *barrier;
         char message_id[UUID_TEXT];
+        char trace[TRACE_TEXT]; /* traceparent of its records; "" none */
         int64_t from_seq, created_ms;
         bool waiting;                 /* for Kafka, after something was sent */
         bool asked;                   /* in gateway.asks: a backend is to answer */
@@ -108,6 +110,11 @@ void call_refuse_room(struct call *c, enum room_answer answer);
 /* Produces ask.data to a topic; produced() runs when the outcome is known. True, or false after call_fail(). */
 bool call_produce(struct call *c, const char *topic, enum event_type type, struct slice id,
         struct slice key, void (*produced)(struct call *c, enum bus_outcome outcome));
+/* The trace of what it writes: the argument's field `traceparent`, else the socket's. */
+void call_trace(struct call *c, struct slice arg);
+/* A record of a call's that call_produce() does not write; send may be NULL. 0, -ENOBUFS or -EMSGSIZE. */
+MUST_CHECK int call_produce_beside(struct call *c, const char *topic, enum event_type type,
+        struct slice id, struct slice key, struct slice value, struct bus_send *send);
 /* A record outside of any call; send may be NULL. 0, -ENOBUFS or -EMSGSIZE. */
 MUST_CHECK int gateway_produce(struct gateway *gw, const char *topic, enum event_type type,
         struct slice id, struct slice key, struct slice value, struct bus_send *send);

@@ -136,6 +136,7 @@ void clientevent_pass_on(struct session *s, const struct sio_event *ev)
         for (size_t i = 0; i < ev->attachment_count; i++)
                 bytes += ev->attachments[i].n;
         struct call *c = call_new(gw, s, session_user(s), SLICE_NONE, ev->ack_id);
+        call_trace(c, arg_first(ev->args));
         call_charge(c, bytes);
         call_ref(c);
         /* Both the record's id and the token. */

@@ -92,7 +92,7 @@ static bool produce_others(struct call *c)
                 event_encode(&e, &value);
                 int r = 0;
                 if (strcmp(user, c->user) != 0)
-                        r = gateway_produce(c->gw, "chat.events", EVENT_MEMBER_ADDED, slice_str(id),
+                        r = call_produce_beside(c, "chat.events", EVENT_MEMBER_ADDED, slice_str(id),
                                 slice_str(c->conversation_id), buf_slice(&value), NULL);
                 buf_done(&value);
                 free(user);

@@ -55,6 +55,10 @@ static void on_room_record(void *app, const struct record *r, bool own)
                                 (unsigned)metrics_label(M_records_skipped, "key"), 1);
                 return;
         }
+        if (!own && record_trace(r).n)
+                log_debug(gw->app->log, "delivering", F_STR("topic", topic_name(r)),
+                        F_SLICE("id", record_id(r)), F_INT("seq", record_seq(r)),
+                        F_SLICE("trace_id", trace_id(record_trace(r))));
         if (gw->current.type == EVENT_EMIT)
                 emit_load(&gw->emit, &gw->current);
         if (gw->current.type == EVENT_ACK && !own)

@@ -185,6 +185,7 @@ static void run(struct session *s, struct lane *l, const struct client_event *ty
         struct call *c = call_new(s->gw, s, session_user(s), slice_of(l->id, l->id_n), ack_id);
         l->taken = true;
         c->lane = l;
+        call_trace(c, arg);
         call_charge(c, arg.n);
         call_ref(c);
         if (type->parse(c, arg))

@@ -156,7 +156,7 @@ static bool create_conversation(struct call *c)
                 .open = true};
         struct buf value = BUF_EMPTY;
         event_encode(&e, &value);
-        int r = gateway_produce(c->gw, "chat.events", EVENT_CONVERSATION_CREATED, slice_str(id),
+        int r = call_produce_beside(c, "chat.events", EVENT_CONVERSATION_CREATED, slice_str(id),
                 slice_str(c->conversation_id), buf_slice(&value), NULL);
         buf_done(&value);
         return r == 0;

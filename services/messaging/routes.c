@@ -25,6 +25,7 @@ struct chat_call {
         char *title, *target_user, *members_json, *role; /* NULL = absent, as the next */
         char *after_id, *ends;                           /* see call.h */
         bool admin, flag;
+        char trace[TRACE_TEXT];
         int64_t before, after;
         uint32_t limit;
 };
@@ -71,6 +72,7 @@ static void start(struct mail *m)
                 call_new(cc->gw, NULL, slice_str(cc->user), slice_str(cc->conversation_id), -1);
         c->rest = &cc->rest;
         c->admin = cc->admin;
+        memcpy(c->trace, cc->trace, sizeof(c->trace));
         c->ask.before = cc->before;
         c->ask.after = cc->after;
         c->ask.limit = cc->limit;
@@ -92,6 +94,7 @@ static void run_and_reply(struct app *app, struct http_request *rq, struct chat_
                 hash_murmur2(slice_str(cc->conversation_id[0] ? cc->conversation_id : cc->user)) %
                 app->shard_count;
         cc->gw = app->gateways[shard];
+        trace_copy(http_header(rq, "traceparent"), cc->trace);
         rest_ask(&cc->rest, shard_mailbox(app->shards[shard]), start, REST_WAIT_MS, rq);
 }
 

@@ -167,7 +167,7 @@ static void typing_authorized(struct call *c)
         event_encode(&e, &value);
         char id[UUID_TEXT];
         uuid_v7(clock_wall_ms(), id);
-        (void)!gateway_produce(c->gw, "chat.signals", EVENT_TYPING, slice_str(id),
+        (void)!call_produce_beside(c, "chat.signals", EVENT_TYPING, slice_str(id),
                 slice_str(c->conversation_id), buf_slice(&value), NULL);
         buf_done(&value);
         call_ok(c, SLICE_NONE);

@@ -146,6 +146,16 @@ static bool count_in(struct session *s, struct slice user, struct slice address)
         return false;
 }
 
+/* For clients that name no trace in an event. A browser has no header to give. */
+static void keep_trace(struct session *s, struct slice payload, const struct sio_handshake *hs)
+{
+        char *own = arg_field_text(payload, "traceparent");
+        char trace[TRACE_TEXT];
+        trace_copy(own ? slice_str(own) : hs->traceparent, trace);
+        s->trace = trace[0] ? xstrdup(trace) : NULL;
+        free(own);
+}
+
 void session_connect(void *app, struct sio_socket *so, struct slice nsp, struct slice payload,
         const struct sio_handshake *hs)
 {
@@ -179,6 +189,7 @@ void session_connect(void *app, struct sio_socket *so, struct slice nsp, struct 
                 identity_done(&id);
                 return;
         }
+        keep_trace(s, payload, hs);
         s->issued_ms = id.issued_ms;
         s->admin = identity_has_scope(&id, "admin");
         arm_expiry(s, &id);
@@ -303,6 +314,7 @@ void session_closed(void *app, struct sio_socket *so, enum sio_close_reason reas
         if (s->counted)
                 limits_leave(gw->app->limits, slice_str(s->counted));
         free(s->counted);
+        free(s->trace);
         if (gw->sweep_at == &s->in_gateway)
                 gw->sweep_at = s->in_gateway.next;
         list_remove(&s->in_gateway);

@@ -73,6 +73,7 @@ struct session {
         uint32_t room_count;
         uint32_t tokens; /* rate: events left in this second */
         int64_t tokens_ms;
+        char *trace;       /* owned: traceparent that the socket came with; NULL = none */
         char *counted;     /* owned: the user as whose limits_enter() was called; NULL = nobody */
         uint32_t refusals; /* events answered with rate_limited lately */
         int64_t refused_ms;

@@ -37,6 +37,7 @@ static void start(struct mail *m)
 
 void ask_run(struct ask *a, struct http_request *rq)
 {
+        trace_copy(http_header(rq, "traceparent"), a->trace);
         rest_ask(&a->rest, shard_mailbox(a->gw->shard), start, ASK_WAIT_MS, rq);
 }
 

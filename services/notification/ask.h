@@ -12,6 +12,7 @@
 
 #include "notification/gateway.h"
 
+#include "base/trace.h"
 #include "http/rest.h"
 
 struct ask {
@@ -24,6 +25,7 @@ struct ask {
         int64_t before, seq; /* -1 = absent */
         uint32_t limit;
         bool unread_only;
+        char trace[TRACE_TEXT]; /* traceparent of the request; "" none */
         /* private to the operation */
         bool open; /* not answered yet */
         int64_t deadline_ms;

@@ -3,6 +3,8 @@
  */
 #include "notification/stream.h"
 
+#include "base/trace.h"
+
 #include <stdio.h>
 
 static const char *topic_name(const struct record *r)
@@ -35,11 +37,16 @@ static void on_room_record(void *app, const struct record *r, bool own)
                 skip(gw, "invalid", own);
                 return;
         }
-        gw->current_ok = true;
-        if (event_key_fits(&gw->current, record_key(r)))
+        if (!event_key_fits(&gw->current, record_key(r))) {
+                event_done(&gw->current);
+                skip(gw, "key", own);
                 return;
-        forget_current(gw);
-        skip(gw, "key", own);
+        }
+        gw->current_ok = true;
+        if (!own && record_trace(r).n)
+                log_debug(gw->app->log, "delivering", F_STR("topic", topic_name(r)),
+                        F_SLICE("id", record_id(r)), F_INT("seq", record_seq(r)),
+                        F_SLICE("trace_id", trace_id(record_trace(r))));
 }
 
 static struct slice event_name(const struct event *e)

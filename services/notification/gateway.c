@@ -4,6 +4,7 @@
 #include "notification/stream.h"
 
 #include "base/clock.h"
+#include "base/trace.h"
 #include "realtime/eventstream_server.h"
 #include "wire/cursor.h"
 
@@ -47,7 +48,7 @@ size_t gateway_sse_id(
 }
 
 int gateway_produce(struct app *app, const char *topic, enum event_type type, struct slice id,
-        struct slice key, struct slice value, struct bus_send *send)
+        struct slice key, struct slice value, struct slice trace, struct bus_send *send)
 {
         if (atomic_load(&app->bus_closing))
                 return -ENOBUFS;
@@ -55,20 +56,22 @@ int gateway_produce(struct app *app, const char *topic, enum event_type type, st
         clock_iso(clock_wall_ms(), iso);
         snprintf(source, sizeof(source), "tern-notification/%s", app->instance);
         const struct bus_header headers[] = {
-                {SLICE_LIT("ce_specversion"), SLICE_LIT("1.0")},
-                {SLICE_LIT("ce_id"), id},
+                {SLICE_LIT("ce_specversion"), SLICE_LIT("1.0")}, {SLICE_LIT("ce_id"), id},
                 {SLICE_LIT("ce_type"), slice_str(event_type_name(type))},
-                {SLICE_LIT("ce_source"), slice_str(source)},
-                {SLICE_LIT("ce_time"), slice_str(iso)},
+                {SLICE_LIT("ce_source"), slice_str(source)}, {SLICE_LIT("ce_time"), slice_str(iso)},
                 {SLICE_LIT("content-type"), SLICE_LIT("application/json")},
+                {SLICE_LIT("traceparent"), trace}, /* the last: it may be missing */
         };
+        if (trace.n)
+                log_debug(app->log, "produced", F_STR("topic", topic), F_SLICE("id", id),
+                        F_SLICE("trace_id", trace_id(trace)));
         struct bus_record r = {
                 .topic = slice_str(topic),
                 .partition = -1,
                 .key = key,
                 .value = value,
                 .headers = headers,
-                .header_count = ARRAY_LEN(headers),
+                .header_count = ARRAY_LEN(headers) - (trace.n == 0),
         };
         return bus_produce(app->bus, &r, send);
 }

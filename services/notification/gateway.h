@@ -64,9 +64,10 @@ struct raw_cursor {
         int64_t offset[]; /* fanout_slot_count() */
 };
 
-/* A record outside of any question; send may be NULL. 0, -ENOBUFS or -EMSGSIZE. Any thread. */
+/* A record; send may be NULL. trace: a valid traceparent, or empty. 0, -ENOBUFS or -EMSGSIZE. Any thread. */
 MUST_CHECK int gateway_produce(struct app *app, const char *topic, enum event_type type,
-        struct slice id, struct slice key, struct slice value, struct bus_send *send);
+        struct slice id, struct slice key, struct slice value, struct slice trace,
+        struct bus_send *send);
 
 extern const struct fanout_ops egress_ops; /* egress.c */
 

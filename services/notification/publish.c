@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/jsonscan.h"
+#include "base/trace.h"
 #include "proto/digest.h"
 
 #include <errno.h>
@@ -32,6 +33,7 @@ struct publication {
         size_t count;
         struct one *ones; /* owned */
         struct buf data;  /* the members after the subject */
+        char trace[TRACE_TEXT];
 };
 
 static void unref(struct publication *p)
@@ -202,9 +204,11 @@ static int produce_one(struct app *app, struct publication *p, struct one *o, co
         p->waiting++;
         pthread_mutex_unlock(&p->lock);
         int r = o->user ? gateway_produce(app, "notifications", EVENT_NOTIFICATION_CREATED,
-                                  slice_str(o->id), slice_str(o->user), buf_slice(&value), &o->send)
+                                  slice_str(o->id), slice_str(o->user), buf_slice(&value),
+                                  slice_str(p->trace), &o->send)
                         : gateway_produce(app, "broadcasts", EVENT_BROADCAST, slice_str(o->id),
-                                  slice_str(audience), buf_slice(&value), &o->send);
+                                  slice_str(audience), buf_slice(&value), slice_str(p->trace),
+                                  &o->send);
         buf_done(&value);
         if (r < 0) {
                 o->send.outcome = BUS_BUSY;
@@ -246,6 +250,7 @@ static void reply(struct http_request *rq, const struct publication *p)
 static void send_all(struct app *app, struct http_request *rq, struct publication *p,
         struct slice body, const char *audience)
 {
+        trace_copy(http_header(rq, "traceparent"), p->trace);
         copy_member(&p->data, body, "type");
         copy_member(&p->data, body, "title");
         copy_member(&p->data, body, "body");

@@ -330,7 +330,7 @@ static void produce_mark(struct ask *a, const struct event *e)
         a->sending = true;
         rest_hold(&a->rest);
         int r = gateway_produce(a->gw->app, "notifications", e->type, slice_str(id),
-                slice_str(a->user), buf_slice(&value), &a->send);
+                slice_str(a->user), buf_slice(&value), slice_str(a->trace), &a->send);
         buf_done(&value);
         if (r == 0)
                 return;

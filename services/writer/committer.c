@@ -4,6 +4,7 @@
 #include "writer/outbound.h"
 
 #include "base/clock.h"
+#include "base/trace.h"
 #include "store/db.h"
 
 #include <errno.h>
@@ -184,6 +185,18 @@ static int find_out(struct committer *c, struct batch *b, size_t from, size_t to
         return r == -EIO || r == -ETIMEDOUT || r == -EAGAIN ? -EINPROGRESS : r;
 }
 
+static void log_traces(const struct committer *c, const struct batch *b, size_t from, size_t to)
+{
+        for (size_t i = from; i < to; i++) {
+                const struct item *it = &b->items[i];
+                struct slice trace = bus_record_header(&it->record, "traceparent");
+                if (it->kind == ITEM_STORE && trace_valid(trace))
+                        log_debug(c->o.log, "stored", F_SLICE("topic", it->record.topic),
+                                F_SLICE("id", it->id), F_INT("seq", it->seq),
+                                F_SLICE("trace_id", trace_id(trace)));
+        }
+}
+
 /* Commits items [from, to). 0, or a code of commit_run(). */
 static int commit_once(struct committer *c, struct batch *b, size_t from, size_t to)
 {
@@ -198,6 +211,8 @@ static int commit_once(struct committer *c, struct batch *b, size_t from, size_t
         if (r == 0) {
                 metrics_observe(c->o.metrics, M_writer_commit, 0, clock_mono_ns() - start);
                 metrics_observe(c->o.metrics, M_writer_batch, 0, (int64_t)(to - from));
+                if (log_on(c->o.log, LOG_LEVEL_DEBUG))
+                        log_traces(c, b, from, to);
         }
         return r;
 }

@@ -2,11 +2,11 @@
 
 #include "base/clock.h"
 #include "base/hash.h"
+#include "base/trace.h"
 #include "proto/event.h"
 
 #include <errno.h>
 
-#define TRACE_MAX 128 /* bytes of a traceparent: 55 in its first version */
 #define VALUE_BYTES_MAX 1000000
 
 void envelope_done(struct envelope *e)

@@ -158,7 +158,8 @@ void engine_show(struct engine_session *s)
         unsigned state = s->state != ENGINE_OPEN ? SHOWN_CLOSING
                          : s->joined             ? SHOWN_JOINED
                                                  : SHOWN_CONNECTING;
-        unsigned label = (s->ws ? TRANSPORT_WEBSOCKET : TRANSPORT_POLLING) * SHOWN_STATES + state;
+        unsigned transport = s->ws ? TRANSPORT_WEBSOCKET : TRANSPORT_POLLING;
+        unsigned label = transport * SHOWN_STATES + state;
         if (s->state == ENGINE_CLOSED || s->shown == label + 1)
                 return;
         if (s->shown)
