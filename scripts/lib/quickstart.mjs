@@ -58,7 +58,8 @@ function greeting(stack) {
     `  logs              ${stack.logs}`,
     ...(auth ? ['', 'Tokens, good for a day:', ...tokens(stack)] : []),
     '',
-    `A gateway dies, and is back at once:  scripts/stack kill ${stack.dir} messaging/0`,
+    `For ternctl in a second terminal:      . ${join(stack.dir, 'env')}`,
+    `A gateway dies, and is back at once:   scripts/stack kill ${stack.dir} messaging/0`,
     'Open the page in two windows. Ctrl-C ends it all.',
     '',
   ].join('\n');

@@ -1,6 +1,7 @@
 // A whole Tern under one folder: Kafka, Postgres and any number of services on loopback ports.
 //
 //   DIR/stack.json    for whoever uses the stack: addresses, the key, pids
+//   DIR/env           the same as settings of ternctl, for a shell: . DIR/env
 //   DIR/logs/         one file for each process; they stay after `down`
 //   DIR/state/        for later commands: how each process was started, which ports and folders are ours
 //
@@ -11,7 +12,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Failure } from './failure.mjs';
 import { apacheReady, embeddedReady, prepareApache, prepareEmbedded, removeKafka } from './kafka.mjs';
-import { binary } from './paths.mjs';
+import { binDir, binary } from './paths.mjs';
 import { createDatabase, forgetServer, postgresReady, preparePostgres, removePostgres } from './postgres.mjs';
 import { releasePorts, takePorts } from './ports.mjs';
 import { alive, family, lastWords, launch, logTail, runToEnd, signal, waitGone } from './processes.mjs';
@@ -127,6 +128,16 @@ export class Stack {
       processes[name] = { pid: r.pid, ...(r.url && { url: r.url }), ...(r.opsUrl && { opsUrl: r.opsUrl }), log: r.command.log };
     }
     writeJson(join(this.dir, 'stack.json'), { kafka: facts.kafka, postgres: facts.postgres, auth: facts.auth, processes });
+    const settings = {
+      DIR: this.dir,
+      TERN_KAFKA_BOOTSTRAP_SERVERS: facts.kafka.bootstrap,
+      TERN_POSTGRES_DSN: facts.postgres.dsn,
+      TERN_AUTH_HS256_SECRET_FILE: join(this.state, 'hs256.secret'),
+      TERN_AUTH_ISSUER: facts.auth.issuer,
+    };
+    const quoted = (text) => `'${String(text).replaceAll("'", "'\\''")}'`;
+    const lines = [...Object.entries(settings).map(([name, value]) => `export ${name}=${quoted(value)}`), `export PATH=${quoted(binDir)}:"$PATH"`];
+    writeFileSync(join(this.dir, 'env'), `${lines.join('\n')}\n`, { mode: 0o600 });
   }
 
   facts(change = {}) {
@@ -349,7 +360,7 @@ export class Stack {
     }
     removeKafka(this.dir);
     rmSync(join(this.dir, 'postgres'), { recursive: true, force: true });
-    rmSync(join(this.dir, 'stack.json'), { force: true });
+    for (const file of ['stack.json', 'env']) rmSync(join(this.dir, file), { force: true });
     rmSync(this.state, { recursive: true, force: true });
   }
 }

@@ -11,7 +11,8 @@ const usage = `usage: scripts/stack up DIR [--kafka=embedded|apache] [--kafka-no
        scripts/stack kill|term|pause|cont|start DIR NAME
        scripts/stack logs DIR [NAME] [--follow]
 
-up     starts a whole Tern under DIR on free loopback ports and returns when all is ready; DIR/stack.json says where what is.
+up     starts a whole Tern under DIR on free loopback ports and returns when all is ready; DIR/stack.json says where what is,
+       and ". DIR/env" tells ternctl.
        One of each service unless told otherwise; topics and tables are made in any case. Tokens are signed with the
        key in stack.json; --set TERN_AUTH=off goes without.
 down   ends it; the logs stay in DIR/logs.

@@ -89,6 +89,19 @@ void command_help_all(struct buf *out)
                          "TERN_KAFKA_BOOTSTRAP_SERVERS alone.\n\n");
 }
 
+size_t command_help_group(const char *word, struct buf *out)
+{
+        size_t n = strlen(word), found = 0;
+        for (size_t i = 0; i < command_count; i++) {
+                if (strncmp(commands[i].name, word, n) != 0 || commands[i].name[n] != ' ')
+                        continue;
+                if (found++ == 0)
+                        buf_printf(out, "usage: ternctl %s COMMAND [options]\n\n", word);
+                buf_printf(out, "  %-15s %s\n", commands[i].name, commands[i].summary);
+        }
+        return found;
+}
+
 /* ---- arguments ---- */
 
 static int take_option(

@@ -43,6 +43,8 @@ const struct option *command_option(const struct command *c, size_t i);
 /* Help of one command; of all. */
 void command_help(const struct command *c, struct buf *out);
 void command_help_all(struct buf *out);
+/* Help of the commands of two words that begin with this one, as in "dlq"; how many there are. */
+size_t command_help_group(const char *word, struct buf *out);
 
 #define ARGS_OPTIONS_MAX 24
 struct args {

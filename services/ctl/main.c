@@ -96,6 +96,22 @@ static int common(int argc, char **argv)
         return code;
 }
 
+/* The first word of commands that have two, alone or with --help, lists them; anything else is no command. */
+static int no_command(int argc, char **argv, bool explain)
+{
+        struct buf out = BUF_EMPTY;
+        bool asked = explain || (argc > 2 && strcmp(argv[2], "--help") == 0);
+        if (command_help_group(argv[1], &out) > 0 && (asked || argc == 2)) {
+                print(&out);
+                return asked ? EXIT_DONE : EXIT_USAGE;
+        }
+        buf_done(&out);
+        char text[200];
+        snprintf(text, sizeof(text), "there is no command %s%s%s (try --help)", argv[1],
+                argc > 2 ? " " : "", argc > 2 ? argv[2] : "");
+        return usage(text);
+}
+
 int main(int argc, char **argv)
 {
         int code = common(argc, argv);
@@ -108,12 +124,8 @@ int main(int argc, char **argv)
         }
         int used = 0;
         const struct command *c = command_find(argc, argv, &used);
-        if (!c) {
-                char text[200];
-                snprintf(text, sizeof(text), "there is no command %s%s%s (try --help)", argv[1],
-                        argc > 2 ? " " : "", argc > 2 ? argv[2] : "");
-                return usage(text);
-        }
+        if (!c)
+                return no_command(argc, argv, explain);
         struct args a;
         char fault[256] = "";
         if (args_parse(c, argc - 1 - used, argv + 1 + used, &a, fault) != 0)

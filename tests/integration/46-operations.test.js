@@ -2,4 +2,5 @@
 import { testPage } from '../lib/manual.js';
 import { startStack } from '../lib/stack.js';
 
-testPage('docs/operations.md', { stack: await startStack({ messaging: 0, notification: 0 }) });
+const stack = await startStack({ messaging: 0, notification: 0 });
+testPage('docs/operations.md', { stack, env: { TERN_KAFKA_BOOTSTRAP_SERVERS: stack.bootstrap, TERN_POSTGRES_DSN: stack.dsn } });

@@ -33,8 +33,7 @@ async function startOnOther() {
 
 testPage('docs/moves.md', {
   stack,
-  env: { DIR: stack.dir },
-  replace: [['new-kafka:9092', other.bootstrap]],
+  replace: [['/srv/tern-try', stack.dir], ['new-kafka:9092', other.bootstrap]],
   timeoutMs: 120000,
   after: ({ code }) => (code.startsWith('python3 copy-access.py') ? startOnOther() : undefined),
 });

@@ -8,9 +8,9 @@ import { missingLines, readBlocks, runBlock, startBlock } from './blocks.js';
 import { atEnd, scratchDir } from './stack.js';
 import { waitFor } from './wait.js';
 
-/** Pages name the quick start's addresses; a test's stack has others. [[as written, as run]] */
+/** Pages name the quick start's addresses and folder; a test's stack has others. [[as written, as run]] */
 export function addressesOf(stack) {
-  const places = [['localhost:9092', stack.bootstrap.split(',')[0]]];
+  const places = [['/tmp/tern-quickstart-*/env', join(stack.dir, 'env')], ['localhost:9092', stack.bootstrap.split(',')[0]]];
   for (const [name, ports] of [['messaging', [3006, 3007]], ['notification', [3005, 3004]]]) {
     for (const [i, port] of ports.entries()) {
       const url = stack.records()[`${name}/${i}`]?.url;
@@ -18,14 +18,6 @@ export function addressesOf(stack) {
     }
   }
   return places;
-}
-
-/** What an operator of the stack has in his environment. */
-export function environmentOf(stack) {
-  const { hs256Secret, issuer, audience } = stack.facts().auth;
-  const key = join(scratchDir('keys'), 'tern.key');
-  writeFileSync(key, hs256Secret);
-  return { TERN_KAFKA_BOOTSTRAP_SERVERS: stack.bootstrap, TERN_POSTGRES_DSN: stack.dsn, TERN_AUTH_HS256_SECRET_FILE: key, TERN_AUTH_ISSUER: issuer, TERN_AUTH_AUDIENCE: audience };
 }
 
 /** The page's folder: npm's packages are there as after their install, and what `links` names. */
@@ -49,7 +41,6 @@ export function testPage(page, { stack, env = {}, replace = [], links = {}, afte
   const asRun = (text) => words.reduce((all, [written, run]) => all.replaceAll(written, run), text);
   const all = {
     ...process.env,
-    ...(stack && environmentOf(stack)),
     ...env,
     PATH: [binDir, pythonBinDir, process.env.PATH].join(delimiter),
   };

@@ -43,6 +43,21 @@ static void commands_of_one_and_two_words_are_found(void **state)
         assert_int_equal(PARSE(&a, ""), -ENOENT);
 }
 
+static void the_first_word_of_two_lists_its_commands(void **state)
+{
+        UNUSED(state);
+        struct buf out = BUF_EMPTY;
+        assert_int_equal(command_help_group("topics", &out), 2);
+        assert_non_null(strstr(buf_cstr(&out), "topics create"));
+        assert_non_null(strstr(buf_cstr(&out), "topics list"));
+        assert_null(strstr(buf_cstr(&out), "dlq"));
+        buf_done(&out);
+        assert_int_equal(command_help_group("topic", &out), 0);
+        assert_int_equal(command_help_group("lag", &out), 0);
+        assert_int_equal(command_help_group("", &out), 0);
+        assert_int_equal(out.n, 0);
+}
+
 static void options_come_in_either_form_and_anywhere(void **state)
 {
         UNUSED(state);
@@ -132,6 +147,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(commands_of_one_and_two_words_are_found),
+                cmocka_unit_test(the_first_word_of_two_lists_its_commands),
                 cmocka_unit_test(options_come_in_either_form_and_anywhere),
                 cmocka_unit_test(defaults_stand_in_the_table),
                 cmocka_unit_test(what_is_wrong_is_named),
