@@ -36,6 +36,17 @@ const log4j = `<Configuration status="ERROR">
 </Configuration>
 `;
 
+/** Clients that come by way of something else (a proxy) have a listener of their own, whose address is the proxy's. */
+function listeners({ port, controllerPort, clientPort, advertisedPort }) {
+  const clients = clientPort ? [['CLIENTS', clientPort, advertisedPort]] : [];
+  const text = (list) => list.map(([name, at]) => `${name}://127.0.0.1:${at}`).join(',');
+  return [
+    `listeners=${text([['PLAINTEXT', port], ...clients, ['CONTROLLER', controllerPort]])}`,
+    `advertised.listeners=${text([['PLAINTEXT', port], ...clients.map(([name, , at]) => [name, at])])}`,
+    'listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CLIENTS:PLAINTEXT,CONTROLLER:PLAINTEXT',
+  ];
+}
+
 function properties({ id, nodes, home }) {
   const replicas = nodes.length >= 3 ? 3 : 1;
   const inSync = replicas === 3 ? 2 : 1;
@@ -44,9 +55,7 @@ function properties({ id, nodes, home }) {
     'process.roles=broker,controller',
     `node.id=${id + 1}`,
     `controller.quorum.voters=${nodes.map((n, i) => `${i + 1}@127.0.0.1:${n.controllerPort}`).join(',')}`,
-    `listeners=PLAINTEXT://127.0.0.1:${me.port},CONTROLLER://127.0.0.1:${me.controllerPort}`,
-    `advertised.listeners=PLAINTEXT://127.0.0.1:${me.port}`,
-    'listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT',
+    ...listeners(me),
     'controller.listener.names=CONTROLLER',
     'inter.broker.listener.name=PLAINTEXT',
     `log.dirs=${join(home, 'data')}`,

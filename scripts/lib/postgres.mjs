@@ -69,8 +69,10 @@ export function preparePostgres({ dir, port, log }) {
       '',
     ].join('\n'),
   );
+  const dsnAt = (at) => `postgresql://${role}:${password}@127.0.0.1:${at}/${databaseName}`;
   return {
-    dsn: `postgresql://${role}:${password}@127.0.0.1:${port}/${databaseName}`,
+    dsn: dsnAt(port),
+    dsnAt,
     password,
     port,
     bin,

@@ -206,7 +206,9 @@ export class Stack {
   /**
    * options: kafka ('embedded' | 'apache'), kafkaNodes, messaging, notification, writer (counts), set (settings for
    * every program), auth (false: TERN_AUTH=off), ports ({messaging, notification, kafka: [...]}: instead of free ones),
-   * tied (the processes die with us). Fails with everything torn down again, also when `abort` is signalled.
+   * tied (the processes die with us), through (with Apache's Kafka: a function that is given the ports of Kafka's nodes and of Postgres,
+   * {kafka: [...], postgres}, and promises the same with those that the services are to use instead: a network that can be
+   * disturbed; whoever reads stack.json goes straight). Fails with everything torn down again, also when `abort` is signalled.
    */
   async up(options) {
     if (this.exists()) throw new Failure(`there is a stack in ${this.dir} already (scripts/stack down ${this.dir} ends it)`);
@@ -226,13 +228,21 @@ export class Stack {
     const nodes = options.kafka === 'apache' ? (options.kafkaNodes ?? 1) : 1;
     const counts = Object.fromEntries(kinds.map((kind) => [kind, options[kind]]));
     const services = kinds.flatMap((kind) => Array.from({ length: counts[kind] }, (_, index) => ({ kind, index, name: `${kind}/${index}` })));
-    const ports = await takePorts(1 + 2 * nodes + 2 * services.length + counts.messaging, this.dir);
+    const through = options.kafka === 'apache' ? options.through : undefined;
+    const ports = await takePorts(1 + (through ? 3 : 2) * nodes + 2 * services.length + counts.messaging, this.dir);
     this.facts({ ports, kafka: {}, postgres: {}, auth: {}, folders: [] });
     const next = () => ports.shift();
 
     const postgres = preparePostgres({ dir: this.dir, port: next(), log: this.log('postgres') });
     const brokers = Array.from({ length: nodes }, (_, i) => ({ port: options.ports?.kafka?.[i] ?? next(), controllerPort: next() }));
-    const bootstrap = brokers.map((b) => `127.0.0.1:${b.port}`).join(',');
+    const bootstrapOf = (list) => list.map((port) => `127.0.0.1:${port}`).join(',');
+    const bootstrap = bootstrapOf(brokers.map((b) => b.port));
+    let seen = null;
+    if (through) {
+      for (const b of brokers) b.clientPort = next();
+      seen = await through({ kafka: brokers.map((b) => b.clientPort), postgres: postgres.port });
+      brokers.forEach((b, i) => (b.advertisedPort = seen.kafka[i]));
+    }
     const secret = newSecret();
     const secretFile = join(this.state, 'hs256.secret');
     writeFileSync(secretFile, secret, { mode: 0o600 });
@@ -264,7 +274,8 @@ export class Stack {
       const plan = prepareEmbedded({ dir: this.dir, port: brokers[0].port, env: common, log: this.log('kafka') });
       await this.startAll({ kafka: { command: plan.command, ready: { kind: 'embedded' } } });
     }
-    await this.startAll(this.serviceRecords(services, { ports: options.ports ?? {}, next, common, auth, spliceKeyFile, set: options.set }));
+    const ofServices = seen ? commonEnvironment({ bootstrap: bootstrapOf(seen.kafka), dsn: postgres.dsnAt(seen.postgres), set: options.set }) : common;
+    await this.startAll(this.serviceRecords(services, { ports: options.ports ?? {}, next, common: ofServices, auth, spliceKeyFile, set: options.set }));
   }
 
   serviceRecords(services, { ports, next, common, auth, spliceKeyFile, set }) {

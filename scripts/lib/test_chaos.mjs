@@ -1,5 +1,5 @@
 // Chaos: one long run of a whole Tern under faults (tests/chaos/run.js). The checkers' own tests are files like any other's.
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from './paths.mjs';
@@ -20,7 +20,10 @@ export async function runChaos({ out, tally, chaos: { minutes, seed }, onChild }
   const folder = join(out, `chaos-${seed}`);
   const began = Date.now();
   const args = [join(root, 'tests/chaos/run.js'), '--minutes', String(minutes), '--seed', String(seed), '--out', folder];
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'inherit', 'inherit'], detached: true });
+  // Postgres' disk is mounted for this run alone: in a namespace of its own, nothing of it can stay behind.
+  const alone = process.getuid() === 0 && spawnSync('unshare', ['--mount', 'true']).status === 0;
+  const command = alone ? ['unshare', '--mount', process.execPath, ...args, '--disk'] : [process.execPath, ...args];
+  const child = spawn(command[0], command.slice(1), { stdio: ['ignore', 'inherit', 'inherit'], detached: true });
   onChild(child);
   const timer = setTimeout(() => process.kill(-child.pid, 'SIGKILL'), minutes * 60000 + beyondMs);
   const code = await new Promise((done) => child.on('exit', done));

@@ -2,10 +2,12 @@
 import { existsSync, statSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { alive, lastWords, logTail, waitGone } from '../../scripts/lib/processes.mjs';
+import { withDatabase } from './archive.js';
 
 const watchMs = 300;
 const goneMs = 75000;
 const startsMax = 5;
+const settleMs = 1000;
 
 export class Faults {
   constructor(world, history) {
@@ -34,12 +36,13 @@ export class Faults {
     await Promise.all(this.under);
   }
 
-  async strike({ kind, targets, forMs }) {
+  async strike(fault) {
+    const { kind, targets } = fault;
     this.done.set(kind, (this.done.get(kind) ?? 0) + 1);
     for (const name of targets) this.busy.add(name);
-    this.history.note('faults', { k: 'begin', kind, targets, forMs });
+    this.history.note('faults', { k: 'begin', ...fault });
     try {
-      await Promise.all(targets.map((name) => this[kind](name, forMs)));
+      await Promise.all(targets.map((name) => this[kind](name, fault)));
     } catch (e) {
       this.deaths.push(`${kind} of ${targets.join(' ')}: ${e.message}`);
     }
@@ -47,23 +50,66 @@ export class Faults {
     this.history.note('faults', { k: 'end', kind, targets });
   }
 
-  async kill(name, forMs) {
+  async kill(name, { forMs }) {
     await this.stack.kill(name);
     await sleep(forMs);
     await this.start(name);
   }
 
-  async term(name, forMs) {
+  async term(name, { forMs }) {
     await this.stack.term(name);
     if (!(await waitGone([this.stack.record(name)], goneMs))) throw new Error(`${name} does not end within ${goneMs / 1000} s of SIGTERM`);
     await sleep(forMs);
     await this.start(name);
   }
 
-  async pause(name, forMs) {
+  async pause(name, { forMs }) {
     this.stack.pause(name);
     await sleep(forMs);
     this.stack.cont(name);
+  }
+
+  // ---- the network ----
+
+  async storm(name, change, { forMs, reset }) {
+    const weather = this.world.weather(name);
+    weather.set(change);
+    await sleep(forMs);
+    if (reset) weather.reset();
+    weather.set({});
+  }
+
+  cut(name, fault) {
+    return this.storm(name, { cut: true }, fault);
+  }
+
+  silence(name, fault) {
+    return this.storm(name, { silent: { up: fault.way !== 'down', down: fault.way !== 'up' } }, fault);
+  }
+
+  delay(name, fault) {
+    return this.storm(name, { delayMs: fault.delayMs }, fault);
+  }
+
+  slow(name, fault) {
+    return this.storm(name, { bytesPerSecond: fault.bytesPerSecond }, fault);
+  }
+
+  // ---- Postgres ----
+
+  /** Two of three backends are ended. Postgres may be away just then. */
+  async terminate() {
+    const text = 'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND usename = current_user AND random() < 0.67';
+    await withDatabase(this.world.dsn, (client) => client.query(text)).catch((e) => this.history.note('faults', { k: 'missed', why: e.message }));
+  }
+
+  /** Postgres may end itself when it cannot write its log of changes: then it is started again. */
+  async full(name, { forMs }) {
+    this.world.fillDisk();
+    await sleep(forMs);
+    this.world.emptyDisk();
+    await sleep(settleMs);
+    if (!alive(this.stack.record(name))) await this.start(name);
   }
 
   /** A service may give up while what it needs is away: whoever runs it starts it again. */

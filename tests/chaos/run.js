@@ -1,6 +1,8 @@
 // scripts/test chaos: a whole Tern is run under load while all kinds of faults strike it, and what its clients saw is checked.
 //
-// usage: node tests/chaos/run.js --minutes N --seed S --out DIR [--tell]
+// usage: node tests/chaos/run.js --minutes N --seed S --out DIR [--disk] [--tell]
+//
+// --disk says that we are in a mount namespace of our own (unshare --mount), so that Postgres gets a disk that can be filled.
 //
 // DIR/stack holds the processes' logs, DIR/history what was observed, DIR/results.json what the checkers say.
 import { existsSync, mkdirSync, readdirSync, realpathSync, writeFileSync } from 'node:fs';
@@ -28,13 +30,17 @@ const say = (text) => console.log(`chaos: ${text}`);
 const countsText = (found) => Object.entries(found.counts).map(([name, n]) => `${name} ${n}`).join(', ');
 
 class Run {
-  constructor({ minutes, seed, out }) {
-    Object.assign(this, { minutes, seed });
+  constructor({ minutes, seed, disk, out }) {
+    Object.assign(this, { minutes, seed, disk });
     mkdirSync(out, { recursive: true, mode: 0o755 });
     this.out = realpathSync(out);
     this.random = new Random(seed);
     this.tailMs = this.random.pick([2000, 20000, 120000]);
     this.plan = planFaults(new Random(seed + 1), { ms: minutes * 60000, ...counts });
+    if (!disk) {
+      say('a disk of its own takes root: that of Postgres is never full');
+      this.plan = this.plan.filter((fault) => fault.kind !== 'full');
+    }
     this.world = new World(join(this.out, 'stack'));
     this.results = [];
   }
@@ -45,7 +51,7 @@ class Run {
 
   async run() {
     say(`seed ${this.seed}, ${this.minutes} minutes, a tail of ${this.tailMs / 1000} s, ${this.plan.length} faults; all goes to ${this.out}`);
-    await this.world.start({ TERN_TAIL_FILL_MS: String(this.tailMs) });
+    await this.world.start({ TERN_TAIL_FILL_MS: String(this.tailMs) }, { disk: this.disk });
     this.history = new History(join(this.out, 'history'));
     this.chat = new Chat(this.world, this.history, new Random(this.seed + 2), load.chat);
     this.streams = new Streams(this.world, this.history, new Random(this.seed + 3), load.streams);
@@ -137,9 +143,9 @@ class Run {
   }
 }
 
-const { values } = parseArgs({ options: { minutes: { type: 'string', default: '10' }, seed: { type: 'string' }, out: { type: 'string' }, tell: { type: 'boolean' } } });
+const { values } = parseArgs({ options: { minutes: { type: 'string', default: '10' }, seed: { type: 'string' }, out: { type: 'string' }, tell: { type: 'boolean' }, disk: { type: 'boolean', default: false } } });
 const seed = Number(values.seed ?? Math.floor(Math.random() * 1e6));
-const run = new Run({ minutes: Number(values.minutes), seed, out: values.out });
+const run = new Run({ minutes: Number(values.minutes), seed, disk: values.disk, out: values.out });
 for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(name, () => run.end().finally(() => process.exit(1)));
 try {
   await run.run();
