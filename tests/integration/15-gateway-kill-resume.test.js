@@ -176,9 +176,12 @@ test('streams come back by themselves and miss nothing: tail, Postgres, Kafka', 
   await all();
 
   // The tail: cut, and back at once.
+  const tailCount = async () => (await catchups('notification/0')).tail + (await catchups('notification/1')).tail;
+  const before = await tailCount();
   balancer.cut();
   await publish(5);
   await all();
+  assert.ok((await tailCount()) > before, 'from the tail');
 
   // Postgres, then Kafka: nobody to come back to until the gateway that starts again has a tail of its own.
   const awayForLong = async (tier) => {

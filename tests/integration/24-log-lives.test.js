@@ -89,6 +89,7 @@ test('retention has passed what nobody has stored: the gap is announced, and all
     });
     await waitFor('the gap is told', () => gaps.length > 0, 20000);
     assert.equal(bob.recovered, true);
+    assert.ok((await stack.metrics(one))('tern_catchups_total', { tier: 'gap' }) >= 1);
   } finally {
     stack.cont('writer/0');
   }
