@@ -18,6 +18,7 @@
 #include "http/server.h"
 #include "messaging/namespaces.h"
 #include "peer/key.h"
+#include "realtime/departures.h"
 #include "store/store.h"
 
 struct messaging_settings {
@@ -55,6 +56,7 @@ struct app {
         struct revocations *revocations; /* auth/revocations.h */
         struct feed *feed;
         struct fleet *fleet;
+        struct departures departures;
         struct http_server *http;
         struct sio_server *sio;
         struct splice *splice; /* realtime/splice.h; NULL without a key */

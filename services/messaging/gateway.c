@@ -34,8 +34,11 @@ static void sweep_sessions(struct gateway *gw, int64_t now)
 static void tell_fleet(struct gateway *gw, int64_t now)
 {
         struct app *app = gw->app;
-        if (gw->index == 0 && atomic_load(&app->lifecycle.ready))
-                (void)fleet_tick(app->fleet, sio_server_connections(app->sio), now);
+        if (gw->index != 0 || !atomic_load(&app->lifecycle.ready))
+                return;
+        unsigned n = fleet_tick(app->fleet, sio_server_connections(app->sio), now);
+        if (n > 0)
+                sio_server_shed(app->sio, n);
 }
 
 static void sweep(struct shard *sh, struct shard_timer *t)

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 /* What one key has a second. */
-struct pace {
+struct limit_pace {
         struct rate *events, *joins, *bytes; /* owned */
 };
 
@@ -15,17 +15,17 @@ struct limits {
         struct tally *users, *addresses; /* owned */
         uint32_t user_max, address_max;
         struct rate *connects; /* owned; of addresses */
-        struct pace user, address;
+        struct limit_pace user, address;
 };
 
-static struct pace pace_new(uint32_t events, uint32_t joins, uint32_t bytes, uint32_t burst_ms)
+static struct limit_pace pace_new(uint32_t events, uint32_t joins, uint32_t bytes, uint32_t burst_ms)
 {
-        return (struct pace){.events = rate_new(events, burst_ms),
+        return (struct limit_pace){.events = rate_new(events, burst_ms),
                 .joins = rate_new(joins, burst_ms),
                 .bytes = rate_new(bytes, burst_ms)};
 }
 
-static void pace_done(struct pace *p)
+static void pace_done(struct limit_pace *p)
 {
         rate_free(p->events);
         rate_free(p->joins);

@@ -62,6 +62,11 @@ static void check_together(struct app *app, struct buf *faults)
                         "TERN_AUTH=off needs TERN_SPLICE_BIND on a loopback address, it is %s\n",
                         app->peer_settings.bind);
         peer_settings_check(&app->peer_settings, faults);
+        departures_check(app->settings.drain_per_second, app->settings.drain_ms,
+                DEPARTURES_SOCKETIO_BACK_MS,
+                app->settings.connections_max +
+                        (app->peer_settings.key[0] ? app->peer_settings.splices_max : 0),
+                faults);
         namespaces_read(&app->namespaces, app->settings.namespaces, faults);
         if (app->http_settings.body_bytes_max < app->settings.max_payload)
                 app->http_settings.body_bytes_max = app->settings.max_payload; /* long polling */

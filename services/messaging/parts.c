@@ -281,6 +281,7 @@ static bool make_splice(struct app *app)
                 .feed = feed_spliced,
                 .back = return_socket,
                 .arg = app,
+                .departures = &app->departures,
                 .metrics = app->metrics,
         };
         char fault[256];
@@ -319,6 +320,7 @@ static bool make_servers(struct app *app, uint32_t *ret_port)
                 .socket_user_size = sizeof(struct session),
                 .rest = rest_socket,
                 .rest_arg = app,
+                .departures = &app->departures,
                 .splice = app->splice,
         };
         limits_serve(app->limits, &so);
@@ -404,6 +406,8 @@ static void drain(struct app *app)
         while (sio_server_connections(app->sio) + splices_open(app) > 0 && clock_mono_ms() < until)
                 if (lifecycle_wait(&app->lifecycle, 50) > 0)
                         _exit(0);
+        log_info(app->log, "drained", F_INT("left", sio_server_connections(app->sio) + splices_open(app)),
+                F_INT("most_per_second", atomic_load(&app->departures.most)));
 }
 
 static void tear_down(struct app *app)
@@ -455,6 +459,7 @@ int parts_run(struct app *app, const struct config_result *result)
                 .metrics = app->metrics,
                 .not_ready = not_ready,
                 .arg = app};
+        departures_init(&app->departures, app->settings.drain_per_second, app->metrics);
         if (!make_clients(app, result, &code) || !make_shards(app, &st) || !make_splice(app) ||
                 !make_servers(app, &port))
                 goto out;

@@ -13,6 +13,7 @@
 #include "feed/feed.h"
 #include "fleet/fleet.h"
 #include "http/server.h"
+#include "realtime/departures.h"
 #include "store/store.h"
 
 struct notification_settings {
@@ -45,6 +46,7 @@ struct app {
         struct revocations *revocations; /* auth/revocations.h */
         struct feed *feed;
         struct fleet *fleet;
+        struct departures departures;
         struct http_server *http;
         struct es_server *es;
         struct intake *intake;

@@ -98,8 +98,11 @@ static void sweep_streams(struct gateway *gw, int64_t now)
 static void tell_fleet(struct gateway *gw, int64_t now)
 {
         struct app *app = gw->app;
-        if (gw->index == 0 && atomic_load(&app->lifecycle.ready))
-                (void)fleet_tick(app->fleet, es_server_connections(app->es), now);
+        if (gw->index != 0 || !atomic_load(&app->lifecycle.ready))
+                return;
+        unsigned n = fleet_tick(app->fleet, es_server_connections(app->es), now);
+        if (n > 0)
+                es_server_shed(app->es, n);
 }
 
 static void sweep(struct shard *sh, struct shard_timer *t)

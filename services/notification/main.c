@@ -7,6 +7,7 @@
 #include "notification/parts.h"
 
 #include "base/hash.h"
+#include "realtime/eventstream_server.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,6 +55,10 @@ static void check_together(struct app *app, struct buf *faults)
                         "TERN_AUTH=off needs TERN_BIND and TERN_OPS_BIND on a loopback address, "
                         "they are %s and %s\n",
                         app->settings.bind, app->settings.ops_bind);
+        const struct es_options waits = {.retry_ms = app->settings.retry_ms,
+                .retry_jitter_ms = app->settings.retry_jitter_ms};
+        departures_check(app->settings.drain_per_second, app->settings.drain_ms, es_back_ms(&waits),
+                app->settings.connections_max, faults);
         if (app->settings.catchup_bytes_max >= app->settings.outbox_bytes_max)
                 buf_printf(faults,
                         "TERN_CATCHUP_BYTES_MAX is %u, it has to be below TERN_OUTBOX_BYTES_MAX "

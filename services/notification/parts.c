@@ -235,6 +235,7 @@ static bool make_servers(struct app *app, uint32_t *ret_port)
 {
         const struct notification_settings *s = &app->settings;
         struct es_options eo = {
+                .departures = &app->departures,
                 .heartbeat_ms = s->heartbeat_ms,
                 .retry_ms = s->retry_ms,
                 .retry_jitter_ms = s->retry_jitter_ms,
@@ -316,6 +317,8 @@ static void drain(struct app *app)
         while (es_server_connections(app->es) > 0 && clock_mono_ms() < until)
                 if (lifecycle_wait(&app->lifecycle, 50) > 0)
                         _exit(0);
+        log_info(app->log, "drained", F_INT("left", es_server_connections(app->es)),
+                F_INT("most_per_second", atomic_load(&app->departures.most)));
 }
 
 static void tear_down(struct app *app)
@@ -362,6 +365,7 @@ int parts_run(struct app *app, const struct config_result *result)
                 .metrics = app->metrics,
                 .not_ready = not_ready,
                 .arg = app};
+        departures_init(&app->departures, app->settings.drain_per_second, app->metrics);
         if (!make_clients(app, result, &code) || !make_shards(app, &st) ||
                 !make_servers(app, &port))
                 goto out;

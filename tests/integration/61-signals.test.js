@@ -1,11 +1,14 @@
 // How programs end: SIGTERM drains, a second one ends at once, whatever is under way; and how they wait for the schema.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import test from 'node:test';
 import { binary } from '../../scripts/lib/paths.mjs';
 import { get } from '../../scripts/lib/services.mjs';
 import { sql } from '../lib/database.js';
-import { connected } from '../lib/sockets.js';
+import { kcatRead } from '../lib/records.js';
+import { createConversation } from '../lib/rest.js';
+import { askOk, askRefused, connected } from '../lib/sockets.js';
 import { startStack } from '../lib/stack.js';
 import { openStream } from '../lib/streams.js';
 import { waitFor } from '../lib/wait.js';
@@ -74,4 +77,47 @@ test('ternctl migrate --check changes nothing, waits as long as it is told, and 
   const seen = await waiting;
   assert.equal(seen.code, 0, seen.out);
   assert.match(seen.out, /the schema is this build's/);
+});
+
+/** Writes much more than may be on its way at once, unanswered, through a gateway whose Kafka stands still; returns the conversation. */
+async function leaveUnconfirmed(name) {
+  const id = await createConversation(stack, { owner: 'ada', gateway: name });
+  const socket = await connected(stack, name, 'ada', { ...websocket, reconnection: false });
+  await askOk(socket, 'join_conversation', id);
+  stack.pause('kafka');
+  for (let i = 0; i < unconfirmed; i++) socket.emit('send_message', { conversationId: id, content: 'x'.repeat(60000) });
+  // What one socket sends is handled in order: when this is refused, all of it has been handed to Kafka's client.
+  await askRefused('invalid', socket, 'no such event');
+  socket.disconnect();
+  return id;
+}
+
+const unconfirmed = 300;
+const inLog = async (id) => (await kcatRead(stack, 'chat.events')).filter((r) => r.key === id && r.headers.ce_type === 'tern.message.created').length;
+const lines = (name, event) => readFileSync(stack.log(name), 'utf8').split('\n').filter((line) => line.includes(`"event":"${event}"`));
+
+test('a gateway that ends writes what it has taken, and ends with code 0', async () => {
+  const id = await leaveUnconfirmed('messaging/0');
+  const before = lines('messaging/0', 'drained').length;
+  await stack.term('messaging/0');
+  await waitFor('nobody is there any more', () => lines('messaging/0', 'drained').length > before);
+  assert.ok(stack.isAlive('messaging/0'), 'it waits for Kafka');
+  stack.cont('kafka');
+  await waitFor('it has ended', () => !stack.isAlive('messaging/0'), 15000);
+  assert.equal(JSON.parse(lines('messaging/0', 'stopped').at(-1)).code, 0);
+  assert.equal(await inLog(id), unconfirmed);
+  await stack.start('messaging/0');
+});
+
+test('a second SIGTERM ends it at once, with writes that Kafka has not confirmed', async () => {
+  const id = await leaveUnconfirmed('messaging/0');
+  const before = lines('messaging/0', 'drained').length;
+  const stopped = lines('messaging/0', 'stopped').length;
+  await stack.term('messaging/0');
+  await waitFor('nobody is there any more', () => lines('messaging/0', 'drained').length > before);
+  await endsAtOnce('messaging/0');
+  assert.equal(lines('messaging/0', 'stopped').length, stopped, 'it did not wait to the end');
+  stack.cont('kafka');
+  assert.ok((await inLog(id)) < unconfirmed, 'there were such writes');
+  await stack.start('messaging/0');
 });

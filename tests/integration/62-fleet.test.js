@@ -35,6 +35,12 @@ test('each gateway announces itself, with the address of its ops port and its co
   for (const g of gateways) for (const service of ['messaging', 'notification']) await waitFor(`${g} hears two of ${service}`, async () => (await others(g, service)) === 2);
 });
 
+test('by default nobody is moved, however uneven they are', async () => {
+  const shed = async (name) => (await stack.metrics(name))('tern_connections_closed_total', { reason: 'shed' });
+  await staysFalse('somebody is moved', async () => (await shed('messaging/0')) + (await shed('notification/1')) > 0, 5 * announceMs);
+  assert.equal((await stack.metrics('messaging/0'))('tern_connections'), 3);
+});
+
 test('who drains says so at once, and who is silent is forgotten', async () => {
   const url = stack.opsUrlOf('messaging/0');
   await stack.term('messaging/0');

@@ -1,5 +1,7 @@
 #include "fleet/fleet.h"
 
+#include "fleet/shed.h"
+
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/metrics.h"
@@ -31,6 +33,7 @@ struct fleet {
         bool changed;
         int64_t announced_ms;
         bool said_leaving;
+        struct shed shed;
         /* The lock is held for a change of the pointer or of its count only. */
         pthread_mutex_t lock;
         struct fleet_list *list; /* one reference */
@@ -137,7 +140,8 @@ void fleet_hear(struct fleet *f, const struct event *e, int64_t now_ms)
 
 static void forget_silent(struct fleet *f, int64_t now_ms)
 {
-        int64_t since = now_ms - SILENT_FACTOR * (int64_t)f->o.settings->announce_ms - SILENT_MORE_MS;
+        int64_t since =
+                now_ms - SILENT_FACTOR * (int64_t)f->o.settings->announce_ms - SILENT_MORE_MS;
         size_t kept = 0;
         for (size_t i = 0; i < f->count; i++)
                 if (f->members[i].heard_ms >= since)
@@ -180,21 +184,43 @@ static void announce(struct fleet *f, int64_t connections)
         buf_done(&data);
 }
 
-bool fleet_tick(struct fleet *f, int64_t connections, int64_t now_ms)
+/* Against the others of this service that stay. */
+static void look_around(struct fleet *f, int64_t connections)
+{
+        int64_t others = 0;
+        size_t members = 0;
+        for (size_t i = 0; i < f->count; i++) {
+                const struct fleet_member *m = &f->members[i];
+                if (m->leaving || strcmp(m->service, f->service) != 0 ||
+                        strcmp(m->instance, f->instance) == 0)
+                        continue;
+                others += m->connections;
+                members++;
+        }
+        shed_look(&f->shed, connections, others, members);
+}
+
+static void speak(struct fleet *f, int64_t connections, int64_t now_ms)
+{
+        bool leaving = atomic_load(&f->leaving);
+        bool news = leaving && !f->said_leaving;
+        if (!news && f->announced_ms && now_ms - f->announced_ms < f->o.settings->announce_ms)
+                return;
+        f->announced_ms = now_ms;
+        f->said_leaving = leaving;
+        announce(f, connections);
+        look_around(f, connections);
+}
+
+unsigned fleet_tick(struct fleet *f, int64_t connections, int64_t now_ms)
 {
         forget_silent(f, now_ms);
         if (f->changed)
                 publish(f);
         if (!atomic_load(&f->joined) || atomic_load(&f->hushed))
-                return false;
-        bool leaving = atomic_load(&f->leaving);
-        bool news = leaving && !f->said_leaving;
-        if (!news && f->announced_ms && now_ms - f->announced_ms < f->o.settings->announce_ms)
-                return false;
-        f->announced_ms = now_ms;
-        f->said_leaving = leaving;
-        announce(f, connections);
-        return true;
+                return 0;
+        speak(f, connections, now_ms);
+        return f->said_leaving ? 0 : shed_take(&f->shed, now_ms);
 }
 
 void fleet_leave(struct fleet *f)
@@ -235,8 +261,8 @@ struct fleet *fleet_new(const struct fleet_options *o)
                 snprintf(f->host, sizeof(f->host), "%s", o->settings->ops_address);
         else if (!is_wildcard(o->ops_bind) || gethostname(f->host, sizeof(f->host) - 1) < 0)
                 snprintf(f->host, sizeof(f->host), "%s", o->ops_bind);
-        f->self = (struct event){
-                .type = EVENT_GATEWAY, .kind = f->service, .gateway = f->instance};
+        f->self = (struct event){.type = EVENT_GATEWAY, .kind = f->service, .gateway = f->instance};
+        shed_init(&f->shed, o->settings->shed_per_second);
         pthread_mutex_init(&f->lock, NULL);
         publish(f);
         return f;

@@ -63,8 +63,9 @@ void fleet_leave(struct fleet *f);
 /* Nothing is produced any more: the bus goes. Any thread. */
 void fleet_hush(struct fleet *f);
 
-/* Owner, a few times a second: announces when it is time, and forgets who is silent. True if it has announced. */
-bool fleet_tick(struct fleet *f, int64_t connections, int64_t now_ms);
+/* Owner, a few times a second: announces when it is time, and forgets who is silent. Returns how many clients are to be sent elsewhere
+ * now (fleet/shed.h). */
+unsigned fleet_tick(struct fleet *f, int64_t connections, int64_t now_ms);
 /* Owner: a tern.gateway that was read, its key judged already. */
 void fleet_hear(struct fleet *f, const struct event *e, int64_t now_ms);
 

@@ -150,8 +150,8 @@ void engine_show(struct engine_session *s);
 void engine_pong(struct engine_session *s);
 /* The transport became a WebSocket: a pong on its way by polling may be lost. */
 void engine_restart_pong(struct engine_session *s);
-/* Closes the next slice; engine_server's drain timer. */
-void engine_close_some(struct engine_shard *es, size_t count);
+/* Closes so many open ones, the oldest first. */
+void engine_close_some(struct engine_shard *es, size_t count, enum engine_close_reason reason);
 void engine_close_all_now(struct engine_shard *es);
 
 /* ---- engine_outgoing.c ---- */

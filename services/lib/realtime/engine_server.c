@@ -1,5 +1,6 @@
 #include "realtime/engine_internal.h"
 
+#include "realtime/departures.h"
 #include "realtime/frames.h"
 
 #include "base/hash.h"
@@ -144,10 +145,12 @@ static size_t open_sessions(const struct engine_shard *es)
 static void on_drain(struct shard *sh, struct shard_timer *t)
 {
         struct engine_shard *es = container_of(t, struct engine_shard, drain);
-        int64_t left_ms = es->drain_until_ms - shard_now_ms(sh);
+        int64_t now = shard_now_ms(sh);
         size_t open = open_sessions(es);
-        size_t slices = left_ms > DRAIN_SLICE_MS ? (size_t)(left_ms / DRAIN_SLICE_MS) : 1;
-        engine_close_some(es, (open + slices - 1) / slices);
+        engine_close_some(es,
+                departures_take(es->srv->o.departures, open, es->drain_until_ms - now,
+                        DRAIN_SLICE_MS, now),
+                ENGINE_CLOSE_DRAIN);
         if (open > 0)
                 shard_timer_set(
                         sh, t, DRAIN_SLICE_MS / 2 + (int64_t)(random_u64() % DRAIN_SLICE_MS));
@@ -163,8 +166,9 @@ static void run_drain(struct mail *m)
 {
         struct drain_mail *d = container_of(m, struct drain_mail, mail);
         if (!d->es->stopped) {
-                /* A polling session lingers until its next poll: the last ones begin early. */
-                d->es->drain_until_ms = shard_now_ms(d->es->shard) + d->drain_ms - d->drain_ms / 5;
+                d->es->drain_until_ms =
+                        shard_now_ms(d->es->shard) +
+                        departures_span_ms(d->drain_ms, DEPARTURES_SOCKETIO_BACK_MS);
                 shard_timer_set(d->es->shard, &d->es->drain, 0);
         }
         free(d);
@@ -180,6 +184,51 @@ void engine_server_drain(struct engine_server *srv, uint32_t drain_ms)
                 d->drain_ms = drain_ms;
                 if (!mailbox_post(shard_mailbox(d->es->shard), &d->mail))
                         free(d);
+        }
+}
+
+/* ---- shedding ---- */
+
+struct shed_mail {
+        struct mail mail;
+        struct engine_shard *es;
+        unsigned count;
+};
+
+static void run_shed(struct mail *m)
+{
+        struct shed_mail *sm = container_of(m, struct shed_mail, mail);
+        if (!sm->es->stopped)
+                engine_close_some(sm->es, sm->count, ENGINE_CLOSE_SHED);
+        free(sm);
+}
+
+/* From whichever has most. */
+void engine_server_shed(struct engine_server *srv, unsigned count)
+{
+        size_t open[SHARDS_MAX];
+        unsigned gives[SHARDS_MAX] = {0};
+        for (unsigned i = 0; i < srv->shard_count; i++)
+                open[i] = open_sessions(&srv->shards[i]);
+        for (; count > 0; count--) {
+                unsigned most = 0;
+                for (unsigned i = 1; i < srv->shard_count; i++)
+                        if (open[i] > open[most])
+                                most = i;
+                if (open[most] == 0)
+                        break;
+                open[most]--;
+                gives[most]++;
+        }
+        for (unsigned i = 0; i < srv->shard_count; i++) {
+                if (gives[i] == 0)
+                        continue;
+                struct shed_mail *sm = xcalloc(1, sizeof(*sm));
+                sm->mail.run = run_shed;
+                sm->es = &srv->shards[i];
+                sm->count = gives[i];
+                if (!mailbox_post(shard_mailbox(sm->es->shard), &sm->mail))
+                        free(sm);
         }
 }
 

@@ -19,6 +19,7 @@
 #include "base/slice.h"
 #include "fanout/msg.h"
 
+struct departures; /* realtime/departures.h */
 struct engine_server;
 struct engine_session;
 struct http_server; /* http/server.h */
@@ -41,6 +42,7 @@ enum engine_close_reason {
         ENGINE_CLOSE_TOKEN,
         ENGINE_CLOSE_KICK,
         ENGINE_CLOSE_DRAIN,
+        ENGINE_CLOSE_SHED,
 };
 
 struct engine_handshake { /* borrowed for the call */
@@ -89,6 +91,7 @@ struct engine_options {
         /* Takes a socket that may carry another request. Any thread. */
         void (*rest)(void *arg, int fd, const char *client_addr);
         void *rest_arg;
+        struct departures *departures; /* borrowed: the pace of a drain; NULL: no bound */
         /* Borrowed; NULL: requests that belong to another gateway are not spliced. */
         const struct splice *splice;
 };
@@ -101,6 +104,8 @@ MUST_CHECK int engine_server_new(const struct engine_options *o, const struct en
 void engine_server_mount(struct engine_server *srv, struct http_server *http);
 /* No new sessions; closes the open ones in slices over drain_ms. Any thread. */
 void engine_server_drain(struct engine_server *srv, uint32_t drain_ms);
+/* Closes so many open sessions, the oldest of each shard, which come back wherever the balancer sends them. Any thread. */
+void engine_server_shed(struct engine_server *srv, unsigned count);
 /* Main thread, shards running, workers stopped: closes all and returns when ops.closed has run for
  * all. */
 void engine_server_stop(struct engine_server *srv);

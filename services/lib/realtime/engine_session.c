@@ -221,6 +221,7 @@ static void count_end(struct engine_session *s)
                 [ENGINE_CLOSE_TOKEN] = "token",
                 [ENGINE_CLOSE_KICK] = "kick",
                 [ENGINE_CLOSE_DRAIN] = "drain",
+                [ENGINE_CLOSE_SHED] = "shed",
         };
         struct metrics *metrics = s->es->srv->metrics;
         int label = metrics_label(M_connections_closed, labels[s->reason]);
@@ -328,16 +329,20 @@ static void reap(struct engine_session *s)
                 destroy(s);
 }
 
-void engine_close_some(struct engine_shard *es, size_t count)
+void engine_close_some(struct engine_shard *es, size_t count, enum engine_close_reason reason)
 {
-        for (; count > 0 && !list_empty(&es->sessions); count--) {
-                struct engine_session *s =
-                        list_entry(list_first(&es->sessions), struct engine_session, link);
+        list_for_each_safe(it, &es->sessions)
+        {
+                struct engine_session *s = list_entry(it, struct engine_session, link);
+                if (count == 0)
+                        return;
                 if (s->state != ENGINE_OPEN)
-                        return; /* those that were closed before stand behind those that were not */
+                        continue;
+                /* Behind the open ones it is in nobody's way. */
                 list_remove(&s->link);
                 list_push_back(&es->sessions, &s->link);
-                engine_close(s, ENGINE_CLOSE_DRAIN);
+                engine_close(s, reason);
+                count--;
         }
 }
 

@@ -1,5 +1,7 @@
 #include "realtime/eventstream_internal.h"
 
+#include "realtime/departures.h"
+
 #include "base/hash.h"
 #include "http/handover.h"
 #include "http/server.h"
@@ -11,6 +13,7 @@
 
 #define DRAIN_STEP_MS 50
 #define TICK_MS 500
+#define CONNECT_MS 1000 /* what a client needs to connect once its pause is over */
 
 /* ---- blocks ---- */
 
@@ -172,37 +175,40 @@ int es_open(struct es_server *srv, struct http_handover *ho, unsigned shard,
 
 /* ---- drain and stop ---- */
 
-static struct es_stream *oldest_open(struct es_lane *lane)
+/* The oldest first. */
+static void end_some(struct es_lane *lane, unsigned count, int reason)
 {
-        list_for_each(it, &lane->streams)
+        list_for_each_safe(it, &lane->streams)
         {
                 struct es_stream *s = list_entry(it, struct es_stream, link);
-                if (s->state == ES_OPEN)
-                        return s;
-        }
-        return NULL;
-}
-
-/* So many that all are gone at the end of the time; the oldest first. */
-static void on_drain(struct shard *sh, struct shard_timer *t)
-{
-        struct es_lane *lane = container_of(t, struct es_lane, drain_timer);
-        int64_t left = lane->drain_until_ms - shard_now_ms(sh);
-        unsigned now = lane->count;
-        if (left > DRAIN_STEP_MS)
-                now = (unsigned)(((int64_t)lane->count * DRAIN_STEP_MS + left - 1) / left);
-        for (unsigned i = 0; i < now; i++) {
-                struct es_stream *s = oldest_open(lane);
-                if (!s)
-                        break;
+                if (count == 0)
+                        return;
+                if (s->state != ES_OPEN)
+                        continue;
                 /* A stream that is ending stays in the list for a while; behind the open ones it
                  * is in nobody's way. */
                 list_remove(&s->link);
                 list_push_back(&lane->streams, &s->link);
-                es_stream_end(s, ES_CLOSE_DRAIN);
+                es_stream_end(s, reason);
+                count--;
         }
-        if (lane->count > 0 && left > 0)
+}
+
+static void on_drain(struct shard *sh, struct shard_timer *t)
+{
+        struct es_lane *lane = container_of(t, struct es_lane, drain_timer);
+        int64_t now = shard_now_ms(sh);
+        end_some(lane,
+                departures_take(lane->srv->o.departures, lane->count, lane->drain_until_ms - now,
+                        DRAIN_STEP_MS, now),
+                ES_CLOSE_DRAIN);
+        if (lane->count > 0)
                 shard_timer_set(sh, t, DRAIN_STEP_MS / 2 + (int64_t)(random_u64() % DRAIN_STEP_MS));
+}
+
+uint32_t es_back_ms(const struct es_options *o)
+{
+        return o->retry_ms + o->retry_jitter_ms + CONNECT_MS;
 }
 
 struct draining {
@@ -217,7 +223,8 @@ static void run_drain(struct mail *m)
         struct es_lane *lane = d->lane;
         if (!lane->draining) {
                 lane->draining = true;
-                lane->drain_until_ms = shard_now_ms(lane->sh) + d->drain_ms;
+                lane->drain_until_ms = shard_now_ms(lane->sh) +
+                                       departures_span_ms(d->drain_ms, es_back_ms(&lane->srv->o));
                 on_drain(lane->sh, &lane->drain_timer);
         }
         free(d);
@@ -232,6 +239,37 @@ void es_server_drain(struct es_server *srv, uint32_t drain_ms)
                 d->drain_ms = drain_ms;
                 if (!mailbox_post(shard_mailbox(d->lane->sh), &d->mail))
                         free(d);
+        }
+}
+
+struct shedding {
+        struct mail mail;
+        struct es_lane *lane;
+        unsigned count;
+};
+
+static void run_shed(struct mail *m)
+{
+        struct shedding *sd = container_of(m, struct shedding, mail);
+        if (!sd->lane->stopping)
+                end_some(sd->lane, sd->count, ES_CLOSE_SHED);
+        free(sd);
+}
+
+/* A user's streams are on the shard of the user's, so all lanes have about as many: each gives its share, in turn. */
+void es_server_shed(struct es_server *srv, unsigned count)
+{
+        unsigned first = (unsigned)(random_u64() % srv->lanes_n);
+        for (unsigned i = 0; i < srv->lanes_n; i++) {
+                unsigned share = count / srv->lanes_n + (i < count % srv->lanes_n);
+                if (share == 0)
+                        continue;
+                struct shedding *sd = xcalloc(1, sizeof(*sd));
+                sd->mail.run = run_shed;
+                sd->lane = &srv->lanes[(first + i) % srv->lanes_n];
+                sd->count = share;
+                if (!mailbox_post(shard_mailbox(sd->lane->sh), &sd->mail))
+                        free(sd);
         }
 }
 
@@ -295,6 +333,7 @@ static void make_labels(struct es_server *srv)
                 [ES_CLOSE_TOKEN] = "token",
                 [ES_CLOSE_KICK] = "kick",
                 [ES_CLOSE_DRAIN] = "drain",
+                [ES_CLOSE_SHED] = "shed",
         };
         for (size_t i = 0; i < ES_CLOSE_REASONS; i++)
                 srv->reason_labels[i] = label(M_connections_closed, reasons[i]);

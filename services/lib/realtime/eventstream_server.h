@@ -15,6 +15,7 @@
 #include "base/slice.h"
 #include "fanout/msg.h"
 
+struct departures; /* realtime/departures.h */
 struct es_server;
 struct es_stream;
 struct shard;
@@ -30,6 +31,7 @@ enum es_close_reason {
         ES_CLOSE_TOKEN,
         ES_CLOSE_KICK,
         ES_CLOSE_DRAIN, /* also: es_server_stop() */
+        ES_CLOSE_SHED,
         ES_CLOSE_REASONS,
 };
 
@@ -55,6 +57,7 @@ struct es_options {
         uint32_t retry_ms, retry_jitter_ms;
         uint32_t stall_ms;
         uint32_t outbox_bytes_max, catchup_bytes_max;
+        struct departures *departures; /* borrowed: the pace of a drain; NULL: no bound */
 };
 
 MUST_CHECK int es_server_new(const struct es_options *o, const struct es_ops *ops,
@@ -65,9 +68,13 @@ MUST_CHECK int es_server_new(const struct es_options *o, const struct es_ops *op
 void es_server_stop(struct es_server *srv);
 /* After the shards have ended. NULL is fine; returns NULL. */
 struct es_server *es_server_free(struct es_server *srv);
-/* Any thread: ends the streams in slices over drain_ms; who opens one meanwhile is sent away
- * with retry: at once. */
+/* Any thread: ends the streams in slices, so early that their clients, which wait as retry: says, are back elsewhere within drain_ms;
+ * who opens one meanwhile is sent away with retry: at once. */
 void es_server_drain(struct es_server *srv, uint32_t drain_ms);
+/* How long a client takes to be back at most. */
+uint32_t es_back_ms(const struct es_options *o);
+/* Ends so many streams, the oldest of each shard. Any thread. */
+void es_server_shed(struct es_server *srv, unsigned count);
 unsigned es_server_connections(const struct es_server *srv); /* any thread */
 
 /* From a civetweb worker: takes the socket. extra_headers: complete "Name: value\r\n" lines

@@ -11,7 +11,7 @@
 _Static_assert((int)ENGINE_CLOSE_CLIENT_DISCONNECT == (int)SIO_CLOSE_CLIENT_DISCONNECT &&
                        (int)ENGINE_CLOSE_PING_TIMEOUT == (int)SIO_CLOSE_PING_TIMEOUT &&
                        (int)ENGINE_CLOSE_STALLED == (int)SIO_CLOSE_STALLED &&
-                       (int)ENGINE_CLOSE_DRAIN == (int)SIO_CLOSE_DRAIN,
+                       (int)ENGINE_CLOSE_SHED == (int)SIO_CLOSE_SHED,
         "reasons are passed on as they are");
 
 /* ---- the engine's callbacks ---- */
@@ -156,6 +156,7 @@ static int make_engine(struct sio_server *srv, const struct sio_options *o,
                 .session_user_size = sizeof(struct sio_conn),
                 .rest = o->rest,
                 .rest_arg = o->rest_arg,
+                .departures = o->departures,
                 .splice = o->splice,
         };
         void **apps = xcalloc(srv->shard_count, sizeof(*apps));
@@ -217,6 +218,11 @@ void sio_server_stop(struct sio_server *srv)
 void sio_server_drain(struct sio_server *srv, uint32_t drain_ms)
 {
         engine_server_drain(srv->engine, drain_ms);
+}
+
+void sio_server_shed(struct sio_server *srv, unsigned count)
+{
+        engine_server_shed(srv->engine, count);
 }
 
 unsigned sio_server_connections(const struct sio_server *srv)

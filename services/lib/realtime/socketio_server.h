@@ -16,6 +16,7 @@
 #include "base/slice.h"
 #include "fanout/msg.h"
 
+struct departures;       /* realtime/departures.h */
 struct engine_handshake; /* realtime/engine_server.h */
 struct sio_server;
 struct sio_socket;  /* one namespace of one connection */
@@ -37,6 +38,7 @@ enum sio_close_reason {
         SIO_CLOSE_TOKEN,
         SIO_CLOSE_KICK,
         SIO_CLOSE_DRAIN,
+        SIO_CLOSE_SHED,
 };
 
 struct sio_handshake { /* borrowed for the call */
@@ -99,6 +101,7 @@ struct sio_options {
          * thread. */
         void (*rest)(void *arg, int fd, const char *client_addr);
         void *rest_arg;
+        struct departures *departures; /* as in engine_server.h */
         const struct splice *splice; /* borrowed; NULL = none */
 };
 
@@ -115,6 +118,8 @@ struct sio_server *sio_server_free(struct sio_server *srv);
 /* Not ready any more; closes each connection's transport ("please come back") in slices over
  * drain_ms. Any thread. */
 void sio_server_drain(struct sio_server *srv, uint32_t drain_ms);
+/* As engine_server_shed(). */
+void sio_server_shed(struct sio_server *srv, unsigned count);
 unsigned sio_server_connections(const struct sio_server *srv); /* any thread */
 
 /* Application memory (socket_user_size bytes), and back. */

@@ -1,5 +1,6 @@
 #include "realtime/splice.h"
 
+#include "realtime/departures.h"
 #include "realtime/engine_sid.h"
 
 #include "base/clock.h"
@@ -243,10 +244,10 @@ struct order {
 static void on_drain(struct shard *sh, struct shard_timer *t)
 {
         struct splice_shard *ss = container_of(t, struct splice_shard, drain);
-        int64_t left_ms = ss->drain_until_ms - shard_now_ms(sh);
-        size_t open = relay_hub_long_lived(ss->hub);
-        size_t slices = left_ms > DRAIN_SLICE_MS ? (size_t)(left_ms / DRAIN_SLICE_MS) : 1;
-        relay_hub_close_some(ss->hub, (open + slices - 1) / slices);
+        int64_t now = shard_now_ms(sh);
+        relay_hub_close_some(ss->hub,
+                departures_take(ss->sp->o.departures, relay_hub_long_lived(ss->hub),
+                        ss->drain_until_ms - now, DRAIN_SLICE_MS, now));
         /* Also when none is left: others may come until the balancer looks elsewhere. */
         shard_timer_set(sh, t, DRAIN_SLICE_MS / 2 + (int64_t)(random_u64() % DRAIN_SLICE_MS));
 }
@@ -256,7 +257,9 @@ static void run_drain(struct mail *m)
         struct order *od = container_of(m, struct order, mail);
         struct splice_shard *ss = od->ss;
         if (!ss->stopped) {
-                ss->drain_until_ms = shard_now_ms(ss->shard) + od->drain_ms;
+                ss->drain_until_ms =
+                        shard_now_ms(ss->shard) +
+                        departures_span_ms(od->drain_ms, DEPARTURES_SOCKETIO_BACK_MS);
                 shard_timer_set(ss->shard, &ss->drain, 0);
         }
         free(od);

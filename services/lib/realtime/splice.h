@@ -24,6 +24,7 @@
 #include "base/slice.h"
 #include "peer/place.h"
 
+struct departures; /* realtime/departures.h */
 struct metrics;
 struct shard;
 struct splice;
@@ -39,6 +40,7 @@ struct splice_options {
         /* A claimed socket whose owner is dead: answer it here. On sh's thread; takes fd. */
         void (*back)(void *arg, struct shard *sh, int fd, const char *client_addr);
         void *arg;
+        struct departures *departures; /* borrowed: the pace of a drain; NULL: no bound */
         struct metrics *metrics;
 };
 
