@@ -13,6 +13,8 @@ export const pythonBinDir = join(root, 'build/python/bin');
 export const kafkaDir = join(cacheDir, 'kafka-4.1.0');
 /** The Java client's jars, those of tests/pom.xml. */
 export const javaClientDir = join(cacheDir, 'java-client/libs');
+/** Prometheus and its tool, out of Debian's package. */
+export const prometheus = join(cacheDir, 'prometheus');
 export const promtool = join(cacheDir, 'promtool');
 export const kubectlValidate = join(cacheDir, 'kubectl-validate-v0.0.4');
 
