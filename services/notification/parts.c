@@ -268,6 +268,7 @@ static bool make_servers(struct app *app, uint32_t *ret_port)
                 .idle_ms = s->idle_ms,
                 .head_bytes_max = 16384,
                 .per_address_max = s->per_address_max,
+                .proxies = http_proxies(app->http),
                 .connections_max = s->connections_max,
                 .feed = feed_head,
                 .arg = app,

@@ -73,6 +73,11 @@ static bool feed(struct http_server *srv, int fd, const char *client_addr, bool 
         return false;
 }
 
+const struct networks *http_proxies(const struct http_server *srv)
+{
+        return srv->proxies;
+}
+
 bool http_server_feed(struct http_server *srv, int fd, const char *client_addr)
 {
         return feed(srv, fd, client_addr, false);

@@ -69,6 +69,8 @@ struct slice http_query(const struct http_request *rq); /* raw, may be empty */
 struct slice http_param(const struct http_request *rq,
         const char *name); /* path segment by its pattern name, percent-decoded */
 struct slice http_header(const struct http_request *rq, const char *name); /* n 0 if absent */
+/* TERN_TRUSTED_PROXIES; NULL if there are none. Borrowed from the server. */
+const struct networks *http_proxies(const struct http_server *srv);
 /* The peer's, or the one that a trusted proxy (TERN_TRUSTED_PROXIES) speaks for. */
 struct slice http_client_addr(const struct http_request *rq);
 /* Percent-decoded value of a query parameter into the request's memory. False if absent. */

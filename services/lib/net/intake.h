@@ -21,6 +21,7 @@
 #ifndef TERN_NET_INTAKE_H
 #define TERN_NET_INTAKE_H
 
+#include "base/address.h"
 #include "base/metrics.h"
 #include "net/conn.h"
 
@@ -31,6 +32,8 @@ struct intake_options {
         uint32_t head_ms, idle_ms, head_bytes_max; /* at most 65536 */
         /* Resting at once, on all shards; 0 = no cap. A /64 of IPv6 counts as one address. */
         uint32_t per_address_max, connections_max;
+        /* Borrowed until intake_shut(): peers that speak for many clients, to whom per_address_max is nothing. NULL: none. */
+        const struct networks *proxies;
         /* Takes fd and returns true, or false: try again in a moment. Never blocks. On a shard. */
         bool (*feed)(void *arg, int fd, const char *client_addr);
         /* NULL: none. On a shard; head is the whole head, lent for the call, and unread. True: fd

@@ -272,12 +272,21 @@ static void on_idle(struct shard *sh, struct shard_timer *t)
         run_deadlines(sh, t, &container_of(t, struct porch, idle_timer)->idle);
 }
 
+static bool is_proxy(const struct intake *in, const uint8_t *addr, uint8_t addr_n)
+{
+        char text[CONN_ADDR_TEXT];
+        addr_text(addr, addr_n, text);
+        return networks_hold(in->o.proxies, slice_str(text));
+}
+
 /* Room for one more, or the reason why not. Who rests idle for longest gives way to who asks. */
-static bool admit(struct porch *p, uint16_t bucket)
+static bool admit(struct porch *p, uint16_t bucket, const uint8_t *addr, uint8_t addr_n)
 {
         struct intake *in = p->in;
-        if (in->o.per_address_max && atomic_load_explicit(&in->buckets[bucket],
-                                             memory_order_relaxed) >= in->o.per_address_max) {
+        bool many = in->o.per_address_max &&
+                    atomic_load_explicit(&in->buckets[bucket], memory_order_relaxed) >=
+                            in->o.per_address_max;
+        if (many && !is_proxy(in, addr, addr_n)) {
                 intake_count(in, INTAKE_PER_ADDRESS);
                 return false;
         }
@@ -298,7 +307,7 @@ void resting_new(
         struct intake *in = p->in;
         bool idle = from == RESTING_KEPT;
         uint16_t bucket = bucket_of(addr, addr_n);
-        if (p->shut || !admit(p, bucket)) {
+        if (p->shut || !admit(p, bucket, addr, addr_n)) {
                 close(fd);
                 return;
         }

@@ -271,6 +271,40 @@ static void one_address_may_rest_so_many_sockets(void **state)
         shut(f);
 }
 
+static void a_proxy_may_rest_as_many_as_it_likes(void **state)
+{
+        UNUSED(state);
+        struct intake_options o = usual;
+        struct networks *proxies, *others;
+        struct slice bad;
+        assert_int_equal(networks_new("127.0.0.0/8", &proxies, &bad), 0);
+        assert_int_equal(networks_new("10.0.0.0/8", &others, &bad), 0);
+        o.per_address_max = 3;
+        o.proxies = proxies;
+        struct fixture *f = open_with(&o);
+        int c[10];
+        for (int i = 0; i < 10; i++)
+                c[i] = tcp_connect(f->port);
+        assert_true(wait_for_rest(f, 10));
+        assert_int_equal(expired(f, "per_address"), 0);
+        for (int i = 0; i < 10; i++)
+                close(c[i]);
+        shut(f);
+        o.proxies = others;
+        f = open_with(&o);
+        for (int i = 0; i < 10; i++)
+                c[i] = tcp_connect(f->port);
+        int64_t until = clock_mono_ms() + 2000;
+        while (expired(f, "per_address") < 7 && clock_mono_ms() < until)
+                usleep(1000);
+        assert_int_equal(expired(f, "per_address"), 7);
+        for (int i = 0; i < 10; i++)
+                close(c[i]);
+        shut(f);
+        networks_free(proxies);
+        networks_free(others);
+}
+
 static void at_the_bound_the_idle_give_way(void **state)
 {
         UNUSED(state);
@@ -578,6 +612,7 @@ int main(void)
                 cmocka_unit_test(a_busy_worker_pool_is_asked_again),
                 cmocka_unit_test(a_head_that_finds_no_worker_is_let_go),
                 cmocka_unit_test(one_address_may_rest_so_many_sockets),
+                cmocka_unit_test(a_proxy_may_rest_as_many_as_it_likes),
                 cmocka_unit_test(at_the_bound_the_idle_give_way),
                 cmocka_unit_test(a_peer_that_leaves_is_forgotten),
                 cmocka_unit_test(after_shut_nothing_is_fed),
