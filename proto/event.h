@@ -74,7 +74,8 @@ struct event {
         int64_t before_ms, epoch, partitions;
         /* gateways of themselves; audit */
         char *ops; /* host:port */
-        int64_t connections;
+        char *version;
+        int64_t connections, connections_max; /* before_ms: since when it runs */
         char *run, *state, *command, *operator, *at;
         void *arena; /* owned */
 };

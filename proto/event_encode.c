@@ -138,6 +138,8 @@ void event_key(const struct event *e, struct buf *out)
         case EVENT_SESSION:
         case EVENT_NOTICE:
         case EVENT_REPLAY:
+        case EVENT_ASK:
+        case EVENT_ANSWER:
         case EVENT_ERASED:
         case EVENT_EPOCH:
         case EVENT_TYPE_COUNT:

@@ -30,6 +30,8 @@ struct slice event_erasable(const struct event *e, struct slice key)
         case EVENT_AUDIT:
         case EVENT_NOTICE:
         case EVENT_REPLAY:
+        case EVENT_ASK:
+        case EVENT_ANSWER:
         case EVENT_REVOKED:
         case EVENT_ERASED:
         case EVENT_EPOCH:
@@ -79,6 +81,8 @@ bool event_blank(struct event *e)
         case EVENT_AUDIT:
         case EVENT_NOTICE:
         case EVENT_REPLAY:
+        case EVENT_ASK:
+        case EVENT_ANSWER:
         case EVENT_REVOKED:
         case EVENT_ERASED:
         case EVENT_EPOCH:

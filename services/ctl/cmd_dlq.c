@@ -48,7 +48,7 @@ static void add_members(struct buf *out, const struct letter *l)
         record_json_bytes(out, "first", "firstBase64", slice_of(l->first, n));
 }
 
-static void print_list(const struct letters *ls, const struct args *a, uint32_t max)
+static void print_list(const struct letters *ls, const struct args *a, size_t from, uint32_t max)
 {
         struct table t = TABLE_OF(6);
         struct buf json = BUF_EMPTY;
@@ -58,7 +58,7 @@ static void print_list(const struct letters *ls, const struct args *a, uint32_t 
         for (size_t i = 0; i < ARRAY_LEN(heads) && !as_json; i++)
                 table_cell(&t, "%s", heads[i]);
         buf_add_char(&json, '[');
-        for (size_t i = 0; i < ls->count && n < max; i++) {
+        for (size_t i = from; i < ls->count && n < max; i++) {
                 const struct letter *l = ls->all[i];
                 char died[CLOCK_ISO_TEXT] = "";
                 if (!fits(l, a))
@@ -90,6 +90,20 @@ static void print_list(const struct letters *ls, const struct args *a, uint32_t 
         buf_done(&json);
 }
 
+/* Where the list goes on behind a letter that an earlier page ended with. */
+static int place_after(const struct letters *ls, const char *name, size_t *ret)
+{
+        if (!name[0])
+                return EXIT_DONE;
+        const struct letter *l = letters_find(ls, name);
+        if (!l)
+                return ctl_fail("there is no dead letter %s", name);
+        for (size_t i = 0; i < ls->count; i++)
+                if (strcmp(ls->all[i]->name, name) == 0)
+                        *ret = i + 1;
+        return EXIT_DONE;
+}
+
 int cmd_dlq_list(struct ctl *ctl, const struct args *a)
 {
         struct admin_cluster cluster;
@@ -105,8 +119,11 @@ int cmd_dlq_list(struct ctl *ctl, const struct args *a)
         if (code)
                 return code;
         code = letters_load(&ls, ctl, a->word_count ? a->words[0] : NULL);
+        size_t from = 0;
         if (!code)
-                print_list(&ls, a, max);
+                code = place_after(&ls, args_text(a, "after"), &from);
+        if (!code)
+                print_list(&ls, a, from, max);
         letters_done(&ls);
         return code;
 }

@@ -219,7 +219,8 @@ static int copy(struct replay *rp)
                 .filter = rp->filter,
                 .checkpoint = &rp->checkpoint,
                 .target = {rp->to_topic, "copied", make, rp},
-                .rate = rate};
+                .rate = rate,
+                .as_json = args_flag(rp->args, "json")};
         int64_t start = clock_mono_ms();
         code = copy_run(&o, &n, &lost);
         if (code == EXIT_DONE && lost)

@@ -282,7 +282,7 @@ int copy_run(const struct copy_options *o, struct copy_counts *ret, uint64_t *re
         int code = prepare(&c);
         if (!code) {
                 reader_progress(&c.reader, &read, &total);
-                progress_start(&c.progress, o->target.verb, total, read);
+                progress_start(&c.progress, o->target.verb, total, read, o->as_json);
                 code = run(&c);
                 progress_end(&c.progress);
         }

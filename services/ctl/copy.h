@@ -40,6 +40,7 @@ struct copy_options {
         struct checkpoint *checkpoint; /* its ranges are read; its file may be NULL */
         struct copy_target target;
         uint32_t rate; /* copies a second; 0: as fast as it goes */
+        bool as_json;  /* how far it is, too */
 };
 
 /* EXIT_DONE; EXIT_PARTLY: stopped by a signal, all that is in *ret is in the log; EXIT_FAILED after having said why. *ret counts all runs of

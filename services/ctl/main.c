@@ -8,7 +8,9 @@
 
 #include "ctl/manual.h"
 
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #define GROUPS 4
@@ -112,8 +114,20 @@ static int no_command(int argc, char **argv, bool explain)
         return usage(text);
 }
 
+/* A gateway that runs this for its admin page is the only one who could stop it: when it dies, this stops, too. */
+static void end_with_parent(void)
+{
+        const char *wish = getenv("TERN_ENDS_WITH_PARENT");
+        if (!wish || strcmp(wish, "1") != 0)
+                return;
+        prctl(PR_SET_PDEATHSIG, SIGTERM);
+        if (getppid() == 1)
+                _exit(EXIT_FAILED);
+}
+
 int main(int argc, char **argv)
 {
+        end_with_parent();
         int code = common(argc, argv);
         if (code >= 0)
                 return code;

@@ -9,8 +9,10 @@
 #define BAR_WIDTH 30
 #define BAR_EVERY_MS 200
 #define LINE_EVERY_MS 5000
+#define JSON_EVERY_MS 500
 
-void progress_start(struct progress *p, const char *verb, uint64_t total, uint64_t already)
+void progress_start(
+        struct progress *p, const char *verb, uint64_t total, uint64_t already, bool as_json)
 {
         int64_t now = clock_mono_ms();
         *p = (struct progress){.verb = verb,
@@ -18,7 +20,8 @@ void progress_start(struct progress *p, const char *verb, uint64_t total, uint64
                 .at_start = already,
                 .started_ms = now,
                 .shown_ms = now,
-                .bar = isatty(STDERR_FILENO) == 1};
+                .as_json = as_json,
+                .bar = !as_json && isatty(STDERR_FILENO) == 1};
 }
 
 static void draw(struct progress *p, uint64_t read, uint64_t done, uint64_t rate, uint64_t left_s)
@@ -38,7 +41,8 @@ static void draw(struct progress *p, uint64_t read, uint64_t done, uint64_t rate
 void progress_show(struct progress *p, uint64_t read, uint64_t done)
 {
         int64_t now = clock_mono_ms();
-        if (now - p->shown_ms < (p->bar ? BAR_EVERY_MS : LINE_EVERY_MS))
+        int64_t every = p->bar ? BAR_EVERY_MS : p->as_json ? JSON_EVERY_MS : LINE_EVERY_MS;
+        if (now - p->shown_ms < every)
                 return;
         p->shown_ms = now;
         uint64_t took = (uint64_t)(now - p->started_ms);
@@ -46,6 +50,11 @@ void progress_show(struct progress *p, uint64_t read, uint64_t done)
         uint64_t left = rate && p->total > read ? (p->total - read) / rate : 0;
         if (p->bar)
                 draw(p, read, done, rate, left);
+        else if (p->as_json)
+                fprintf(stderr,
+                        "{\"progress\":\"%s\",\"read\":%" PRIu64 ",\"of\":%" PRIu64
+                        ",\"done\":%" PRIu64 ",\"perSecond\":%" PRIu64 ",\"secondsLeft\":%" PRIu64 "}\n",
+                        p->verb, read, p->total, done, rate, left);
         else
                 fprintf(stderr,
                         "read %" PRIu64 " of %" PRIu64 ", %s %" PRIu64 ", %" PRIu64

@@ -311,7 +311,7 @@ int rebuild_wait(struct rebuild *rb)
         uint64_t read = 0, total = 0, last = 0;
         int64_t moved_ms = clock_mono_ms();
         int code = ask_progress(rb, &read, &total);
-        progress_start(&progress, "stored", total, 0);
+        progress_start(&progress, "stored", total, 0, false);
         while (!code && read < total) {
                 if (lifecycle_wait(rb->lifecycle, ASK_EVERY_MS) != 0) {
                         progress_end(&progress);

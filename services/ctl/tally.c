@@ -167,7 +167,7 @@ int tally_run(struct ctl *ctl, struct lifecycle *lc, const char *topic, const st
         t.types = xcalloc(TYPES_MAX, sizeof(*t.types));
         int code = reader_start(&t.reader);
         reader_progress(&t.reader, &read, &total);
-        progress_start(&progress, "counted", total, 0);
+        progress_start(&progress, "counted", total, 0, as_json);
         while (!code && t.reader.open > 0 && !stop) {
                 code = reader_poll(&t.reader, POLL_MS, BATCH, on_record, &t);
                 reader_progress(&t.reader, &read, &total);

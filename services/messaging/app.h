@@ -26,6 +26,7 @@ struct messaging_settings {
 #include "messaging/settings.def"
 };
 
+struct admin;
 struct gateway;
 struct sio_server;
 struct splice;
@@ -57,6 +58,7 @@ struct app {
         struct feed *feed;
         struct fleet *fleet;
         struct departures departures;
+        struct admin *admin; /* admin/admin.h */
         struct http_server *http;
         struct sio_server *sio;
         struct splice *splice; /* realtime/splice.h; NULL without a key */

@@ -60,6 +60,7 @@ int gateway_new(struct app *app, unsigned index, struct shard *shard, struct gat
         gw->shard = shard;
         gw->users = gw->pids = gw->rooms = MAP_EMPTY;
         list_init(&gw->sessions);
+        list_init(&gw->scans);
         list_init(&gw->calls);
         list_init(&gw->asks);
         gw->asks_by_token = MAP_EMPTY;

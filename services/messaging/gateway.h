@@ -50,6 +50,7 @@ struct gateway {
         struct emit emit;                /* of the current one, if it is a tern.emit */
         struct shard_timer sweep;
         struct list *sweep_at; /* private to the sweep */
+        struct list scans;     /* of the admin page: admin/admin.h */
         int64_t refreshed_ms;
 };
 

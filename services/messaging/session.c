@@ -4,6 +4,7 @@
 #include "messaging/call.h"
 #include "messaging/limits.h"
 
+#include "admin/admin.h"
 #include "auth/revocations.h"
 #include "base/address.h"
 #include "base/clock.h"
@@ -163,6 +164,7 @@ void session_connect(void *app, struct sio_socket *so, struct slice nsp, struct 
         struct session *s = sio_user(so);
         s->gw = gw;
         s->state = SESSION_NEW;
+        s->since_ms = clock_wall_ms();
         subscriber_init(&s->sub,
                 (uint8_t)(namespaces_index(&gw->app->namespaces, nsp) * VARIANTS_OF_NAMESPACE));
         list_init(&s->in_user);
@@ -317,6 +319,7 @@ void session_closed(void *app, struct sio_socket *so, enum sio_close_reason reas
         free(s->trace);
         if (gw->sweep_at == &s->in_gateway)
                 gw->sweep_at = s->in_gateway.next;
+        admin_scans_leave(&gw->scans, &s->in_gateway);
         list_remove(&s->in_gateway);
 }
 

@@ -68,6 +68,7 @@ struct session {
         struct map lanes;  /* conversation id -> struct lane, see call.h */
         struct shard_timer expiry;
         int64_t issued_ms;    /* of the token; wall */
+        int64_t since_ms;     /* of its CONNECT; wall */
         uint32_t call_count;  /* with the events that wait for a lane */
         size_t pending_bytes; /* their arguments */
         uint32_t room_count;

@@ -3,6 +3,7 @@
  */
 #include "notification/stream.h"
 
+#include "admin/admin.h"
 #include "auth/revocations.h"
 #include "fanout/msg.h"
 
@@ -84,6 +85,12 @@ void control_record(struct gateway *gw, const struct record *r)
 {
         struct event e;
         struct event_error err;
+        if (admin_is_for(record_type(r))) {
+                if (gw->index == 0)
+                        admin_heard(gw->app->admin, record_key(r), record_type(r), record_id(r),
+                                record_value(r));
+                return;
+        }
         if (event_parse(SLICE_LIT("control"), record_type(r), record_id(r), record_key(r),
                     record_value(r), &e, &err) < 0)
                 return;

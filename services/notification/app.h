@@ -21,6 +21,7 @@ struct notification_settings {
 #include "notification/settings.def"
 };
 
+struct admin;
 struct gateway;
 struct es_server;
 struct intake;
@@ -47,6 +48,7 @@ struct app {
         struct feed *feed;
         struct fleet *fleet;
         struct departures departures;
+        struct admin *admin; /* admin/admin.h */
         struct http_server *http;
         struct es_server *es;
         struct intake *intake;

@@ -123,6 +123,7 @@ int gateway_new(struct app *app, unsigned index, struct shard *shard, struct gat
         gw->index = index;
         gw->shard = shard;
         list_init(&gw->streams);
+        list_init(&gw->scans);
         list_init(&gw->asks);
         int r = feed_shard_new(app->feed, index, shard_mailbox(shard), &egress_ops, gw, &gw->feed);
         if (r < 0) {

@@ -36,6 +36,8 @@ struct gateway {
         const struct record *current_of; /* only compared, never followed */
         struct shard_timer sweep;
         struct list *sweep_at;
+        struct list scans; /* of the admin page: admin/admin.h */
+        uint64_t opened;   /* streams so far */
         int64_t refreshed_ms;
 };
 

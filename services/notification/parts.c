@@ -5,11 +5,13 @@
 #include "notification/parts.h"
 
 #include "notification/gateway.h"
+#include "notification/overview.h"
 #include "notification/stream.h"
 
 #include "feed_sql.h"
 #include "notification_sql.h"
 
+#include "admin/admin.h"
 #include "auth/revocations.h"
 #include "base/clock.h"
 #include "base/quota.h"
@@ -156,6 +158,7 @@ static bool make_clients(struct app *app, const struct config_result *result, in
                 .service = "notification",
                 .instance = app->instance,
                 .ops_bind = app->settings.ops_bind,
+                .connections_max = app->settings.connections_max,
                 .metrics = app->metrics};
         app->fleet = fleet_new(&fo);
         warm_up(app);
@@ -370,7 +373,13 @@ int parts_run(struct app *app, const struct config_result *result)
         if (!make_clients(app, result, &code) || !make_shards(app, &st) ||
                 !make_servers(app, &port))
                 goto out;
-        int r = ops_server_new(&oo, &ops, &ops_port);
+        int r = overview_new(app);
+        if (r < 0) {
+                failed("the admin page", strerror(-r));
+                goto out;
+        }
+        oo.guest = (struct ops_guest){"/admin", admin_serve, app->admin};
+        r = ops_server_new(&oo, &ops, &ops_port);
         if (r < 0) {
                 char what[128];
                 snprintf(what, sizeof(what), "ops port %u on %s cannot be opened",
@@ -404,8 +413,10 @@ int parts_run(struct app *app, const struct config_result *result)
         lifecycle_wait(&app->lifecycle, -1);
         drain(app);
 out:
+        admin_stop(app->admin);
         tear_down(app);
         ops_server_free(ops);
+        app->admin = admin_free(app->admin);
         log_info(app->log, "stopped", F_INT("code", code));
         return code;
 }

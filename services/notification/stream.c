@@ -2,6 +2,7 @@
 
 #include "notification_sql.h"
 
+#include "admin/admin.h"
 #include "auth/revocations.h"
 #include "base/address.h"
 #include "base/clock.h"
@@ -248,6 +249,8 @@ static void on_opened(void *app, struct es_stream *es, void *user)
         struct gateway *gw = app;
         struct stream *st = user;
         st->es = es;
+        st->number = ++gw->opened;
+        st->opened_ms = clock_wall_ms();
         list_push_back(&gw->streams, &st->in_gateway);
         subscriber_init(&st->sub, (uint8_t)gateway_partition_of(gw->app, slice_str(st->user)));
         arm_expiry(st);
@@ -289,6 +292,7 @@ static void on_closed(void *app, struct es_stream *es, void *user, int reason)
                 subscriber_done(gw->fanout, &st->sub);
                 if (gw->sweep_at == &st->in_gateway)
                         gw->sweep_at = st->in_gateway.next;
+                admin_scans_leave(&gw->scans, &st->in_gateway);
                 list_remove(&st->in_gateway);
         }
         stream_free(st);

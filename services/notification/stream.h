@@ -29,6 +29,8 @@ struct stream {
         int64_t offset[2];
         int64_t since_ms;
         int64_t issued_ms, expires_ms; /* wall; expires 0 = never */
+        int64_t opened_ms;             /* wall */
+        uint64_t number;               /* of its shard's streams, in the order of opening */
         uint8_t address_n, address[16]; /* what app->addresses counts it by */
         bool counted;                  /* in app->users and app->addresses */
         bool warned;                   /* token_expiring was sent */

@@ -33,6 +33,8 @@ static enum id_class class_of(enum event_type t)
         case EVENT_CLIENT_EVENT:
         case EVENT_NOTICE:
         case EVENT_REPLAY:
+        case EVENT_ASK:
+        case EVENT_ANSWER:
         case EVENT_ERASED:
         case EVENT_REVOKED:
         case EVENT_EPOCH:

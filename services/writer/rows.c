@@ -196,6 +196,8 @@ static void projection(struct rows *r, const struct item *it)
         case EVENT_CLIENT_EVENT:
         case EVENT_NOTICE:
         case EVENT_REPLAY:
+        case EVENT_ASK:
+        case EVENT_ANSWER:
         case EVENT_ERASED:
         case EVENT_REVOKED:
         case EVENT_EPOCH:

@@ -254,6 +254,19 @@ struct slice subscription_key(const struct subscription *sn);
 /* The first topic of its room's class. */
 uint16_t subscription_topic(const struct subscription *sn);
 size_t fanout_room_size(const struct fanout *f, uint16_t topic, struct slice key);
+/*
+ * All rooms of a topic's class on this shard, a part at a time, in no order. w is zeroed at first and kept by the caller between the
+ * parts. When the rooms have been moved in their table meanwhile (it grew), the walk is back at its beginning and says so: what
+ * was seen is to be forgotten. Rooms that come or go during the walk may be in it or not.
+ */
+struct fanout_walk {
+        size_t at;
+        const void *table;
+};
+enum fanout_walked { FANOUT_WALK_ON, FANOUT_WALK_DONE, FANOUT_WALK_AGAIN };
+/* fn may not change rooms. */
+enum fanout_walked fanout_walk(const struct fanout *f, uint16_t topic, struct fanout_walk *w,
+        unsigned rooms_max, void (*fn)(void *arg, struct slice key, size_t members), void *arg);
 /* Each subscription of a room on this shard; fn may leave, join and end subscribers. */
 void fanout_room_each(struct fanout *f, uint16_t topic, struct slice key,
         void (*fn)(void *arg, struct subscription *sn), void *arg);

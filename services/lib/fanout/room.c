@@ -100,6 +100,27 @@ void fanout_room_each(struct fanout *f, uint16_t topic, struct slice key,
         fanout_leave(f);
 }
 
+enum fanout_walked fanout_walk(const struct fanout *f, uint16_t topic, struct fanout_walk *w,
+        unsigned rooms_max, void (*fn)(void *arg, struct slice key, size_t members), void *arg)
+{
+        CHECK(topic < f->topic_count);
+        const struct map *rooms = &f->classes[f->topics[topic].room_class].rooms;
+        const struct room *room;
+        if (w->at > 0 && w->table != rooms->slots) {
+                *w = (struct fanout_walk){0, NULL};
+                return FANOUT_WALK_AGAIN;
+        }
+        w->table = rooms->slots;
+        for (unsigned n = 0; n < rooms_max; n++) {
+                room = map_next(rooms, &w->at);
+                if (!room)
+                        return FANOUT_WALK_DONE;
+                if (room->count > 0)
+                        fn(arg, room_key(room), room->count);
+        }
+        return FANOUT_WALK_ON;
+}
+
 /* ---- subscriptions ---- */
 
 /* Walks the shorter of the two lists: a client has few rooms, or a room few clients. */

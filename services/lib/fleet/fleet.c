@@ -25,6 +25,7 @@ const size_t fleet_settings_count = ARRAY_LEN(fleet_settings_rows);
 struct fleet {
         struct fleet_options o;
         char service[32], instance[65], host[201];
+        char version[32];
         struct event self; /* ops is owned, the rest points here */
         atomic_bool joined, leaving, hushed;
         /* The owner's. */
@@ -126,10 +127,15 @@ static struct fleet_member *member_of(struct fleet *f, const struct fleet_member
 void fleet_hear(struct fleet *f, const struct event *e, int64_t now_ms)
 {
         struct fleet_member m = {
-                .connections = e->connections, .leaving = e->closed, .heard_ms = now_ms};
+                .connections = e->connections,
+                .connections_max = e->connections_max,
+                .started_ms = e->before_ms,
+                .leaving = e->closed,
+                .heard_ms = now_ms};
         if (!slice_copy(slice_str(e->kind), m.service, sizeof(m.service)) ||
                 !slice_copy(slice_str(e->gateway), m.instance, sizeof(m.instance)) ||
-                !slice_copy(slice_str(e->ops), m.ops, sizeof(m.ops)))
+                !slice_copy(slice_str(e->ops), m.ops, sizeof(m.ops)) ||
+                !slice_copy(slice_str(e->version), m.version, sizeof(m.version)))
                 return;
         struct fleet_member *known = member_of(f, &m);
         if (!known)
@@ -261,7 +267,14 @@ struct fleet *fleet_new(const struct fleet_options *o)
                 snprintf(f->host, sizeof(f->host), "%s", o->settings->ops_address);
         else if (!is_wildcard(o->ops_bind) || gethostname(f->host, sizeof(f->host) - 1) < 0)
                 snprintf(f->host, sizeof(f->host), "%s", o->ops_bind);
-        f->self = (struct event){.type = EVENT_GATEWAY, .kind = f->service, .gateway = f->instance};
+        f->self = (struct event){
+                .type = EVENT_GATEWAY,
+                .kind = f->service,
+                .gateway = f->instance,
+                .version = f->version,
+                .before_ms = clock_wall_ms(),
+                .connections_max = o->connections_max};
+        snprintf(f->version, sizeof(f->version), "%s", TERN_VERSION);
         shed_init(&f->shed, o->settings->shed_per_second);
         pthread_mutex_init(&f->lock, NULL);
         publish(f);

@@ -34,7 +34,9 @@ struct fleet_member {
         char service[32];  /* messaging, notification */
         char instance[65]; /* TERN_INSTANCE */
         char ops[256];     /* host:port, [v6]:port; "" if it did not say */
-        int64_t connections;
+        char version[32];  /* "" if it did not say, as the next two */
+        int64_t connections, connections_max;
+        int64_t started_ms; /* wall */
         bool leaving;     /* it drains */
         int64_t heard_ms; /* monotonic, of this process */
 };
@@ -50,6 +52,7 @@ struct fleet_options {
         struct bus *bus;                       /* borrowed */
         const char *service, *instance;        /* copied */
         const char *ops_bind;                  /* copied; what TERN_OPS_ADDRESS leaves open */
+        uint32_t connections_max;
         struct metrics *metrics;               /* borrowed; may be NULL */
 };
 struct fleet *fleet_new(const struct fleet_options *o);

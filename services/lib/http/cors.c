@@ -41,14 +41,18 @@ static struct slice without_default_port(struct slice authority, bool tls)
         return authority;
 }
 
-bool http_same_origin(const struct http_request *rq)
+bool http_origin_is(struct slice origin, struct slice host)
 {
-        struct slice origin = http_header(rq, "Origin"), host = http_header(rq, "Host");
         bool tls = slice_starts(origin, "https://");
         if (host.n == 0 || (!tls && !slice_starts(origin, "http://")))
                 return false;
         return same_nocase(without_default_port(slice_from(origin, tls ? 8 : 7), tls),
                 without_default_port(host, tls));
+}
+
+bool http_same_origin(const struct http_request *rq)
+{
+        return http_origin_is(http_header(rq, "Origin"), http_header(rq, "Host"));
 }
 
 bool http_origin_admitted(const struct http_request *rq)

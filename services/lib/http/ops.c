@@ -1,5 +1,7 @@
 #include "http/ops.h"
 
+#include "http/ops_internal.h"
+
 #include "base/clock.h"
 #include "base/process.h"
 #include "http/unit.h"
@@ -8,28 +10,17 @@
 #include <errno.h>
 
 #define STUCK_MS 10000
+#define OPS_WORKERS 2
 
 struct ops_server {
         struct ops_options o; /* bind is not used after start */
         struct mg_context *ctx;
+        atomic_uint guests; /* calls of o.guest under way */
 };
 
 static void reply(struct mg_connection *conn, int status, const char *type, struct slice body)
 {
-        bool head_only = strcmp(mg_get_request_info(conn)->request_method, "HEAD") == 0;
-        struct buf b = BUF_EMPTY;
-        const char *reason = status == 200   ? "OK"
-                             : status == 503 ? "Service Unavailable"
-                             : status == 404 ? "Not Found"
-                                             : "Method Not Allowed";
-        buf_printf(&b,
-                "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nCache-Control: "
-                "no-store\r\nConnection: close\r\n\r\n",
-                status, reason, type, body.n);
-        if (!head_only)
-                buf_add_slice(&b, body);
-        mg_write(conn, b.p, b.n);
-        buf_done(&b);
+        ops_write(conn, status, type, "", body);
 }
 
 static void reply_text(struct mg_connection *conn, int status, const char *what, const char *detail)
@@ -71,6 +62,29 @@ static void metrics_text(struct ops_server *ops, struct mg_connection *conn)
         buf_done(&b);
 }
 
+/* "/admin" and "/admin/…", not "/administer". */
+static bool is_guests(const struct ops_server *ops, const char *path)
+{
+        size_t n = ops->o.guest.prefix ? strlen(ops->o.guest.prefix) : 0;
+        return n > 0 && strncmp(path, ops->o.guest.prefix, n) == 0 &&
+               (path[n] == '\0' || path[n] == '/');
+}
+
+static int serve_guest(struct ops_server *ops, struct mg_connection *conn)
+{
+        struct ops_request rq = {.conn = conn};
+        if (atomic_fetch_add(&ops->guests, 1) >= OPS_GUESTS_MAX)
+                ops_reply(&rq, 503, "application/json", "Retry-After: 1\r\n",
+                        SLICE_LIT("{\"error\":{\"code\":\"busy\",\"message\":\"too many "
+                                  "requests at once\"}}"));
+        else
+                ops->o.guest.serve(ops->o.guest.arg, &rq);
+        atomic_fetch_sub(&ops->guests, 1);
+        if (!rq.answered)
+                reply_text(conn, 500, "not answered", "");
+        return 200;
+}
+
 static int on_request(struct mg_connection *conn)
 {
         static const struct {
@@ -79,6 +93,8 @@ static int on_request(struct mg_connection *conn)
         } pages[] = {{"/healthz", healthz}, {"/readyz", readyz}, {"/metrics", metrics_text}};
         struct ops_server *ops = mg_get_user_data(mg_get_context(conn));
         const struct mg_request_info *ri = mg_get_request_info(conn);
+        if (is_guests(ops, ri->local_uri))
+                return serve_guest(ops, conn);
         if (strcmp(ri->request_method, "GET") != 0 && strcmp(ri->request_method, "HEAD") != 0) {
                 reply_text(conn, 405, "GET and HEAD only", "");
                 return 405;
@@ -112,8 +128,11 @@ static struct mg_context *start(struct ops_server *ops)
         char port[128];
         bool v6 = strchr(ops->o.bind, ':') != NULL;
         snprintf(port, sizeof(port), v6 ? "[%s]:%u" : "%s:%u", ops->o.bind, ops->o.port);
-        const char *options[] = {"listening_ports", port, "num_threads", "2", "connection_queue",
-                "16", "request_timeout_ms", "2000", "enable_keep_alive", "no",
+        char workers[16];
+        snprintf(workers, sizeof(workers), "%u",
+                ops->o.guest.prefix ? OPS_WORKERS + OPS_GUESTS_MAX : OPS_WORKERS);
+        const char *options[] = {"listening_ports", port, "num_threads", workers,
+                "connection_queue", "16", "request_timeout_ms", "2000", "enable_keep_alive", "no",
                 "enable_auth_domain_check", "no", "tcp_nodelay", "1", NULL};
         struct mg_callbacks callbacks = {
                 .begin_request = on_request, .init_connection = on_init, .log_message = on_log};

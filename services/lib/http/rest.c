@@ -59,7 +59,7 @@ void rest_answer(struct rest_call *rc, int status, struct slice json)
         unref(rc, 1);
 }
 
-static bool wait_for_answer(struct rest_call *rc, int wait_ms)
+bool rest_wait(struct rest_call *rc, int wait_ms)
 {
         struct timespec until;
         clock_gettime(CLOCK_MONOTONIC, &until);
@@ -78,6 +78,11 @@ static bool wait_for_answer(struct rest_call *rc, int wait_ms)
         return done;
 }
 
+void rest_leave(struct rest_call *rc)
+{
+        unref(rc, 1);
+}
+
 void rest_ask(struct rest_call *rc, struct mailbox *to, void (*run)(struct mail *m), int wait_ms, struct http_request *rq)
 {
         rc->mail.run = run;
@@ -87,7 +92,7 @@ void rest_ask(struct rest_call *rc, struct mailbox *to, void (*run)(struct mail 
                 return;
         }
         /* Once done, status and json are the worker's alone. */
-        if (wait_for_answer(rc, wait_ms))
+        if (rest_wait(rc, wait_ms))
                 http_reply_json(rq, rc->status, buf_slice(&rc->json));
         else
                 http_reply_error(rq, 504, "unknown", "no answer in time");

@@ -32,6 +32,10 @@ void rest_init(struct rest_call *rc, void (*release)(struct rest_call *rc));
 void rest_discard(struct rest_call *rc);
 /* Worker: run executes on the mailbox's owner; waits for rest_answer() up to wait_ms, replies, and gives its reference up. */
 void rest_ask(struct rest_call *rc, struct mailbox *to, void (*run)(struct mail *m), int wait_ms, struct http_request *rq);
+/* The two halves of it, for who replies by other means. Waits for the answer; true: status and json are the worker's. */
+bool rest_wait(struct rest_call *rc, int wait_ms);
+/* The worker gives its reference up. */
+void rest_leave(struct rest_call *rc);
 /* The answering thread keeps what embeds rc alive beyond its answer (something still points into it); each hold is ended by
  * rest_unhold(). */
 void rest_hold(struct rest_call *rc);

@@ -96,6 +96,8 @@ void http_cors_headers(const struct http_request *rq, struct buf *out);
 /* True if the Origin is this very server: its authority equals Host (what the server's own pages
  * send with POST and WebSocket). */
 bool http_same_origin(const struct http_request *rq);
+/* The same of two headers' values. */
+bool http_origin_is(struct slice origin, struct slice host);
 /* What a WebSocket's check should ask: allowed by TERN_ORIGINS, or the same origin, or no browser
  * (no Origin). */
 bool http_origin_admitted(const struct http_request *rq);

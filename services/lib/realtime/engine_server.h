@@ -119,6 +119,8 @@ struct engine_session *engine_session_of(void *user);
 bool engine_is_open(const struct engine_session *s);
 /* The application has taken it in: it counts as joined, no longer as connecting. */
 void engine_joined(struct engine_session *s);
+/* Its transport is a WebSocket by now. */
+bool engine_on_websocket(const struct engine_session *s);
 /* What the client came with; after engine_handshake_trim() only client_addr, authorization, query,
  * time_ms and websocket are left. */
 void engine_handshake_get(const struct engine_session *s, struct engine_handshake *ret);

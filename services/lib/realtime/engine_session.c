@@ -379,6 +379,11 @@ bool engine_is_open(const struct engine_session *s)
         return s->state == ENGINE_OPEN;
 }
 
+bool engine_on_websocket(const struct engine_session *s)
+{
+        return s->ws != NULL;
+}
+
 void engine_turn(struct engine_session *s)
 {
         s->wants_turn = true;

@@ -160,6 +160,11 @@ struct slice sio_nsp(const struct sio_socket *s)
         return s->conn->ss->srv->nsps[s->nsp];
 }
 
+bool sio_on_websocket(const struct sio_socket *s)
+{
+        return engine_on_websocket(sio_session(s->conn));
+}
+
 bool sio_connected(const struct sio_socket *s)
 {
         return s->state == SOCKET_CONNECTED && engine_is_open(sio_session(s->conn));

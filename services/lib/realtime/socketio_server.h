@@ -128,6 +128,8 @@ struct sio_socket *sio_socket_of(void *user);
 struct slice sio_nsp(const struct sio_socket *s);
 bool sio_connected(const struct sio_socket *s); /* accepted and not closing */
 
+/* Whether the connection has come as far as a WebSocket by now. */
+bool sio_on_websocket(const struct sio_socket *s);
 /* sid: 20 characters (public, not the Engine.IO one). pid may be empty: no recovery. */
 void sio_accept(struct sio_socket *s, struct slice sid, struct slice pid);
 /* data_json may be empty. The connection stays. */

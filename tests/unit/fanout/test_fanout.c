@@ -433,6 +433,53 @@ static void a_room_knows_its_subscriptions(void **state)
         assert_int_equal(fanout_room_size(w.f[0], EVENTS, SLICE_LIT("room")), 0);
 }
 
+struct walked {
+        unsigned seen[64], calls;
+};
+
+static void on_room(void *arg, struct slice key, size_t members)
+{
+        struct walked *wd = arg;
+        uint64_t i = 0;
+        assert_true(slice_to_u64(slice_from(key, 1), 63, &i));
+        assert_int_equal(members, 1);
+        wd->seen[i]++;
+        wd->calls++;
+}
+
+static void rooms_are_walked_in_parts_and_again_when_they_moved(void **state)
+{
+        UNUSED(state);
+        static struct client c;
+        struct walked wd = {.calls = 0};
+        struct fanout_walk walk = {0, NULL};
+        char key[16];
+        memset(&c, 0, sizeof(c));
+        subscriber_init(&c.sub, 0);
+        for (int i = 0; i < 20; i++) {
+                snprintf(key, sizeof(key), "r%d", i);
+                assert_non_null(subscriber_join(w.f[0], &c.sub, EVENTS, slice_str(key), 0, false));
+        }
+        assert_int_equal(fanout_walk(w.f[0], EVENTS, &walk, 7, on_room, &wd), FANOUT_WALK_ON);
+        assert_int_equal(wd.calls, 7);
+        /* The table grows: what was seen may come once more, or never. */
+        for (int i = 20; i < 60; i++) {
+                snprintf(key, sizeof(key), "r%d", i);
+                assert_non_null(subscriber_join(w.f[0], &c.sub, EVENTS, slice_str(key), 0, false));
+        }
+        assert_int_equal(fanout_walk(w.f[0], EVENTS, &walk, 7, on_room, &wd), FANOUT_WALK_AGAIN);
+        assert_int_equal(wd.calls, 7);
+        wd = (struct walked){.calls = 0};
+        unsigned parts = 1;
+        while (fanout_walk(w.f[0], EVENTS, &walk, 7, on_room, &wd) == FANOUT_WALK_ON)
+                parts++;
+        assert_int_equal(wd.calls, 60);
+        assert_int_equal(parts, 9);
+        for (int i = 0; i < 60; i++)
+                assert_int_equal(wd.seen[i], 1);
+        subscriber_done(w.f[0], &c.sub);
+}
+
 static void an_idle_member_of_a_room_is_small(void **state)
 {
         UNUSED(state);
@@ -481,6 +528,8 @@ int main(void)
                 cmocka_unit_test_setup_teardown(
                         a_cursor_grows_stale_when_the_log_moves_on, start, stop),
                 cmocka_unit_test_setup_teardown(a_room_knows_its_subscriptions, start, stop),
+                cmocka_unit_test_setup_teardown(
+                        rooms_are_walked_in_parts_and_again_when_they_moved, start, stop),
                 cmocka_unit_test(an_idle_member_of_a_room_is_small),
                 cmocka_unit_test(a_table_that_cannot_work_is_refused),
         };
