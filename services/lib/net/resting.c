@@ -38,8 +38,8 @@ static void forget(struct resting *r)
         list_remove(&r->again);
         atomic_fetch_sub_explicit(&in->resting, 1, memory_order_relaxed);
         atomic_fetch_sub_explicit(&in->buckets[r->bucket], 1, memory_order_relaxed);
-        metrics_add(in->o.metrics, M_intake_waiting, 0, -1);
         metrics_add(in->o.metrics, M_entries_used, ENTRIES_HEADS, -1);
+        metrics_add(in->o.metrics, M_intake_waiting, 0, -1);
         shard_bury(r->porch->sh, &r->grave);
 }
 
@@ -335,8 +335,8 @@ void resting_new(
                 shard_timer_set(p->sh, t, wait_ms);
         atomic_fetch_add_explicit(&in->resting, 1, memory_order_relaxed);
         atomic_fetch_add_explicit(&in->buckets[bucket], 1, memory_order_relaxed);
-        metrics_add(in->o.metrics, M_intake_waiting, 0, 1);
         metrics_add(in->o.metrics, M_entries_used, ENTRIES_HEADS, 1);
+        metrics_add(in->o.metrics, M_intake_waiting, 0, 1);
 }
 
 void resting_init_porch(struct porch *p)

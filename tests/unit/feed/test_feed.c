@@ -64,6 +64,25 @@ static void what_comes_later_is_delivered_live(void **state)
         assert_string_equal(alice.last_value, "typing");
 }
 
+static int64_t batch_bytes(void)
+{
+        return metrics_get(x.on.metrics, M_memory_used, MEMORY_BATCHES);
+}
+
+static void what_a_shard_has_not_taken_yet_is_memory_in_use(void **state)
+{
+        UNUSED(state);
+        fixture_start_feed(&x);
+        run_until(&x, feed_ready(x.feed) && batch_bytes() == 0);
+        fixture_produce_many(&x, "room", "behind", 50);
+        int64_t until = clock_mono_ms() + 5000;
+        while (batch_bytes() < 50 && clock_mono_ms() < until)
+                usleep(1000);
+        assert_true(batch_bytes() >= 50);
+        assert_true(batch_bytes() <= metrics_get(x.on.metrics, M_memory_limit, MEMORY_BATCHES));
+        run_until(&x, batch_bytes() == 0);
+}
+
 struct waiter {
         struct fanout_wait wait;
         int64_t original;
@@ -340,6 +359,8 @@ int main(void)
                 cmocka_unit_test_setup_teardown(
                         it_is_ready_when_it_has_read_what_was_there, start, stop),
                 cmocka_unit_test_setup_teardown(what_comes_later_is_delivered_live, start, stop),
+                cmocka_unit_test_setup_teardown(
+                        what_a_shard_has_not_taken_yet_is_memory_in_use, start, stop),
                 cmocka_unit_test_setup_teardown(
                         duplicates_and_foreign_records_are_shown_to_nobody, start, stop),
                 cmocka_unit_test_setup_teardown(

@@ -95,6 +95,7 @@ static bool wait_for_rest(struct fixture *f, int64_t n)
                         return false;
                 usleep(1000);
         }
+        assert_int_equal(metrics_get(f->metrics, M_entries_used, ENTRIES_HEADS), n);
         return true;
 }
 
