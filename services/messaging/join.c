@@ -98,9 +98,10 @@ static void subscribe(struct call *c)
         }
         struct slice id = slice_str(c->conversation_id);
         if (subscriber_find(&s->sub, TOPIC_EVENTS, id)) {
-                /* Followed already: it keeps its from. If it was muted, the record that gave the
-                 * right back unmutes it when the client's place in the log comes to it. */
-                c->from_seq = session_position_seq(c->gw, id);
+                /* Followed already: it keeps its from, and what is live begins at the client's place, which may be before this
+                 * gateway's or beyond it. If it was muted, the record that gave the right back unmutes it when the
+                 * client's place in the log comes to it. */
+                c->from_seq = session_next_seq(s, id);
                 join_live(c);
                 return;
         }

@@ -86,43 +86,6 @@ static void paused(void *arg, int64_t ms)
 
 /* ---- making ---- */
 
-static const struct feed_topic feed_topics[TOPIC_COUNT] = {
-        [TOPIC_EVENTS] = {.name = "chat.events",
-                .cursor = true,
-                .rooms = true,
-                .by_key = true,
-                .dedupe = true,
-                .foreign_check = true,
-                .fill = true,
-                .room_class = ROOMS_CHAT,
-                .event_table_topic = "chat.events"},
-        [TOPIC_RECEIPTS] = {.name = "chat.receipts",
-                .rooms = true,
-                .by_key = true,
-                .foreign_check = true,
-                .fill = true,
-                .room_class = ROOMS_CHAT,
-                .room_until = '/'},
-        [TOPIC_SIGNALS] = {.name = "chat.signals",
-                .rooms = true,
-                .foreign_check = true,
-                .room_class = ROOMS_CHAT},
-        [TOPIC_SESSIONS] = {.name = "chat.sessions",
-                .all = true,
-                .by_key = true,
-                .foreign_check = true,
-                .fill = true,
-                .room_class = ROOMS_NONE},
-        [TOPIC_CONTROL] = {.name = "control",
-                .all = true,
-                .foreign_check = true,
-                .room_class = ROOMS_NONE},
-        [TOPIC_ACCESS] = {.name = "access",
-                .all = true,
-                .from_start = true,
-                .room_class = ROOMS_NONE},
-};
-
 /* A part could not be made: one sentence, exit 1. */
 static bool failed(const char *what, const char *why)
 {
@@ -144,7 +107,7 @@ static void kafka_says(void *arg, int level, const char *facility, const char *t
 static void warm_up(struct app *app)
 {
         for (unsigned i = TOPIC_EVENTS; i <= TOPIC_SESSIONS; i++)
-                bus_warm(app->bus, feed_topics[i].name);
+                bus_warm(app->bus, messaging_topics[i].name);
         if (app->settings.client_events[0])
                 bus_warm(app->bus, "client.events");
 }
@@ -181,7 +144,7 @@ static bool make_clients(struct app *app, const struct config_result *result, in
         warm_up(app);
         struct feed_options options = {
                 .settings = &app->feed_settings,
-                .topics = feed_topics,
+                .topics = messaging_topics,
                 .topic_count = TOPIC_COUNT,
                 .bus = app->bus,
                 .store = app->store,

@@ -161,32 +161,71 @@ void restore_judged(struct restore *r)
 
 /* ---- the claim ---- */
 
-static void claim_passed(struct fanout_wait *w, int64_t original)
+/* From newest to oldest: the last of this gen that is met is the first in the log. NULL if the gen is another's. */
+static const struct record *own_claim(const struct restore *r)
 {
-        UNUSED(original);
-        struct restore *r = container_of(w, struct restore, wait);
         const struct fanout *f = r->gw->fanout;
         const struct record *rec = fanout_newest(f, TOPIC_SESSIONS, slice_str(r->hex));
-        /* From newest to oldest: the last of this gen that is met is the first in the log. */
-        bool mine = false;
+        const struct record *first = NULL;
         for (; rec; rec = fanout_prev(f, rec)) {
                 struct slice raw;
                 int64_t gen;
                 if (!arg_field(record_value(rec), "gen", &raw) || !arg_int(raw, &gen))
                         continue;
-                if (gen > r->gen) {
-                        mine = false;
-                        break;
-                }
+                if (gen > r->gen)
+                        return NULL;
                 if (gen == r->gen)
-                        mine = slice_is(record_id(rec), r->claim_id);
+                        first = rec;
         }
-        if (mine)
+        return first && slice_is(record_id(first), r->claim_id) ? first : NULL;
+}
+
+/* The former holder went on until the claim: what its rooms were by then is told by its last record before it. True if they are other than
+ * what was claimed; found then is what the next claim has to say. */
+static bool takes_over_more(struct restore *r, const struct record *claimed)
+{
+        const struct fanout *f = r->gw->fanout;
+        const struct record *rec = fanout_prev(f, claimed);
+        struct found_state newer = {0};
+        if (strcmp(r->found.owner, r->owner) == 0)
+                return false; /* it is our own claim that this one corrects */
+        for (; rec && !newer.gen; rec = fanout_prev(f, rec)) {
+                struct event e;
+                struct event_error err;
+                if (event_parse(SLICE_LIT("chat.sessions"), record_type(rec), record_id(rec),
+                            record_key(rec), record_value(rec), &e, &err) < 0)
+                        continue;
+                if (e.gen == r->found.gen && strcmp(e.gateway, r->found.owner) == 0)
+                        found_state_fold(&newer, &e);
+                event_done(&e);
+        }
+        bool more = newer.gen && (newer.closed || strcmp(newer.rooms_json, r->found.rooms_json) != 0);
+        if (!more) {
+                found_state_done(&newer);
+                return false;
+        }
+        newer.sure = true;
+        newer.gen = r->gen;
+        free(newer.owner);
+        newer.owner = xstrdup(r->owner);
+        found_state_done(&r->found);
+        r->found = newer;
+        return true;
+}
+
+static void claim_passed(struct fanout_wait *w, int64_t original)
+{
+        UNUSED(original);
+        struct restore *r = container_of(w, struct restore, wait);
+        const struct record *claimed = own_claim(r);
+        if (claimed && !takes_over_more(r, claimed))
                 restore_judge(r);
-        else if (r->claims < CLAIMS_MAX)
-                restore_find(r);
-        else
+        else if (r->claims == CLAIMS_MAX)
                 restore_fail(r, RESUME_FENCED);
+        else if (claimed)
+                restore_found(r);
+        else
+                restore_find(r);
 }
 
 static void claim_reported(struct bus_send *send)

@@ -31,8 +31,6 @@ enum resume_result {
 struct found_state {
         char *sid, *sub, *owner, *rooms_json; /* owned; NULL while gen is 0 */
         int64_t gen;                          /* 0 = none */
-        int64_t stated_ms; /* the timestamp of the record that says the rooms as they then were */
-        bool stated;       /* false: there are claims alone, whose rooms are copies of who knows what age */
         bool closed;
         bool sure;      /* whose record of this gen came first is certain */
         bool contested; /* somebody else wrote a record of this gen too */
@@ -43,9 +41,11 @@ struct restored_room {
         int64_t from_seq;   /* as it was joined */
         int64_t start_seq;  /* first that the client lacks */
         int64_t until_seq;  /* a removal that the session's record knows; -1 = none */
+        int64_t at_seq;     /* the record knows of every change before; -1 = it does not say */
         int64_t known_from; /* the tail's records from this offset on are newer than what is known */
         uint16_t partition;
         bool muted;
+        bool certain; /* muted is what it was at the place, and nothing before it says more */
         bool lacking; /* changes right before the place are neither in the archive nor in the tail */
 };
 
@@ -81,7 +81,7 @@ void restore_find(struct restore *r);
 void restore_found(struct restore *r);
 void found_state_done(struct found_state *st);
 /* One more record, in the log's order. */
-void found_state_fold(struct found_state *st, const struct event *e, int64_t written_ms);
+void found_state_fold(struct found_state *st, const struct event *e);
 
 /* ---- restore_rooms.c ---- */
 /* Reads the rooms of what was found and judges them. Then restore_judged(). */

@@ -18,39 +18,30 @@ void found_state_done(struct found_state *st)
 
 static void take(struct found_state *st, const struct event *e)
 {
-        struct found_state before = *st;
+        bool sure = st->sure, contested = st->contested;
+        found_state_done(st);
         st->sid = xstrdup(e->sid);
         st->sub = xstrdup(e->sub);
         st->owner = xstrdup(e->gateway);
         st->rooms_json = xstrdup(e->rooms_json);
         st->gen = e->gen;
         st->closed = e->closed;
-        found_state_done(&before);
+        st->sure = sure;
+        st->contested = contested;
 }
 
-static void state(struct found_state *st, int64_t written_ms)
-{
-        st->stated = true;
-        st->stated_ms = written_ms;
-}
-
-/* The first record of a gen is a claim: its rooms are a copy of what the gen before it said, and no newer than that. */
-void found_state_fold(struct found_state *st, const struct event *e, int64_t written_ms)
+void found_state_fold(struct found_state *st, const struct event *e)
 {
         if (e->gen > st->gen) {
                 /* The first of a gen is surely the first only if the gen before it was seen too. */
                 st->sure = st->gen > 0 || e->gen == 1;
                 st->contested = false;
                 take(st, e);
-                if (e->gen == 1)
-                        state(st, written_ms);
         } else if (e->gen == st->gen) {
-                if (strcmp(e->gateway, st->owner) != 0) {
+                if (strcmp(e->gateway, st->owner) == 0)
+                        take(st, e);
+                else
                         st->contested = true;
-                        return;
-                }
-                take(st, e);
-                state(st, written_ms);
         }
 }
 
@@ -61,7 +52,7 @@ static void fold_record(struct found_state *st, const struct record *rec)
         if (event_parse(SLICE_LIT("chat.sessions"), record_type(rec), record_id(rec),
                     record_key(rec), record_value(rec), &e, &err) < 0)
                 return;
-        found_state_fold(st, &e, rec->timestamp_ms);
+        found_state_fold(st, &e);
         event_done(&e);
 }
 
@@ -99,7 +90,7 @@ static void found_in_store(void *arg, int err, const struct feed_rows *rows)
                         .rooms_json = (char *)(uintptr_t)v[4],
                         .closed = v[5][0] == 't',
                 };
-                found_state_fold(&r->found, &e, 0);
+                found_state_fold(&r->found, &e);
                 r->found.sure = true;
         }
         for (size_t i = 0; i < rows->bridge_count; i++)

@@ -3,8 +3,9 @@
  * changes after that place is met on the way, and mutes or unmutes the subscription there.
  *
  * The last change before the place is looked for in the session's record (it says where a muted room's
- * right ended), then in Postgres if the record came from there or the tail has only claims of the session, then in
- * the tail, which has every change since the rooms were stated. If the writer is so far behind that the two do not
+ * right ended, and at which place in the log that was true), then in the tail from that place on; a claim says again
+ * what an older record said, so its own age tells nothing. Where the tail does not reach back so far,
+ * Postgres is asked, and then the tail from where Postgres ends. If the writer is so far behind that the two do not
  * meet, a room is asked for alone, with what Kafka has between them.
  */
 #include "messaging/restore.h"
@@ -19,9 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Brokers' clocks may differ by this much. */
-#define CLOCK_SLACK_MS 60000
-#define RIGHTS_SQL_COLUMNS 4
+#define RIGHTS_SQL_COLUMNS 3
 
 static bool is_own_room(const struct restore *r, const char *id)
 {
@@ -40,10 +39,12 @@ static int64_t start_of(const struct restore *r, uint16_t partition, int64_t fro
 static bool read_room(const struct restore *r, struct slice json, struct restored_room *ret)
 {
         struct slice raw;
-        struct restored_room room = {.until_seq = -1};
+        struct restored_room room = {.until_seq = -1, .at_seq = -1};
         if (!arg_field(json, "from", &raw) || !arg_int(raw, &room.from_seq))
                 return false;
         if (arg_field(json, "until", &raw) && !arg_int(raw, &room.until_seq))
+                return false;
+        if (arg_field(json, "at", &raw) && !arg_int(raw, &room.at_seq))
                 return false;
         room.id = arg_field_text(json, "id");
         /* Somebody else's own room is nothing to restore. */
@@ -86,38 +87,88 @@ void restore_rooms_done(struct restore *r)
 
 /* ---- the tail ---- */
 
-/* True if the record changes this user's membership, and came before the place. */
-static bool take_change(
-        const struct restore *r, struct restored_room *room, const struct record *rec)
+static bool is_removal(const struct record *rec)
 {
-        bool removed = slice_is(record_type(rec), "tern.member.removed");
-        if (record_seq(rec) >= room->start_seq ||
-                (!removed && !slice_is(record_type(rec), "tern.member.added")))
+        return slice_is(record_type(rec), "tern.member.removed");
+}
+
+/* True if the record changes this user's membership. */
+static bool changes_right(const struct restore *r, const struct record *rec)
+{
+        if (!is_removal(rec) && !slice_is(record_type(rec), "tern.member.added"))
                 return false;
         char *user = arg_field_text(record_value(rec), "userId");
         bool same = user && strcmp(user, r->user) == 0;
         free(user);
-        if (same)
-                room->muted = removed;
         return same;
+}
+
+/* True if it does, and came before the place. */
+static bool take_change(
+        const struct restore *r, struct restored_room *room, const struct record *rec)
+{
+        if (record_seq(rec) >= room->start_seq || !changes_right(r, rec))
+                return false;
+        room->muted = is_removal(rec);
+        return true;
 }
 
 static void judge_from_tail(const struct restore *r, struct restored_room *room)
 {
         const struct fanout *f = r->gw->fanout;
-        int64_t oldest_ms = r->from_store ? 0 : r->found.stated_ms - CLOCK_SLACK_MS;
         const struct record *rec = fanout_newest(f, TOPIC_EVENTS, slice_str(room->id));
-        for (; rec && rec->offset >= room->known_from && rec->timestamp_ms >= oldest_ms;
-                rec = fanout_prev(f, rec)) {
+        for (; rec && rec->offset >= room->known_from; rec = fanout_prev(f, rec)) {
                 if (take_change(r, room, rec))
                         return;
         }
 }
 
+/* Up to where what is known of the room is true: who joined it had a right to it there. */
+static int64_t known_until(const struct restored_room *room)
+{
+        return room->at_seq >= 0 ? room->at_seq : room->from_seq;
+}
+
+static bool tail_covers(const struct restore *r, const struct restored_room *room, int64_t seq)
+{
+        const struct fanout *f = r->gw->fanout;
+        int64_t epoch = fanout_epoch(f, TOPIC_EVENTS);
+        int64_t tail = fanout_tail_start(f, TOPIC_EVENTS, room->partition);
+        return (epoch << SEQ_EPOCH_SHIFT) + tail <= seq;
+}
+
+/* Whether the user's membership changes after the place and before what the record knows. */
+static bool changes_before_the_record(const struct restore *r, const struct restored_room *room)
+{
+        const struct fanout *f = r->gw->fanout;
+        const struct record *rec = fanout_newest(f, TOPIC_EVENTS, slice_str(room->id));
+        for (; rec && record_seq(rec) >= room->start_seq; rec = fanout_prev(f, rec))
+                if (record_seq(rec) < room->at_seq && changes_right(r, rec))
+                        return true;
+        return false;
+}
+
+/* Whether the record and the tail together know every change before the place. */
+static bool tail_suffices(const struct restore *r, struct restored_room *room)
+{
+        if (is_own_room(r, room->id))
+                return true;
+        if (room->at_seq > room->start_seq) {
+                /* The record tells of a later place than the client's. */
+                room->certain = tail_covers(r, room, room->start_seq) &&
+                                !changes_before_the_record(r, room);
+                if (room->certain)
+                        return true;
+                room->muted = false;
+                room->at_seq = -1;
+        }
+        return room->start_seq <= known_until(room) || tail_covers(r, room, known_until(room));
+}
+
 static void judge_all_from_tail(struct restore *r)
 {
         for (size_t i = 0; i < r->room_count; i++)
-                if (!is_own_room(r, r->rooms[i].id))
+                if (!is_own_room(r, r->rooms[i].id) && !r->rooms[i].certain)
                         judge_from_tail(r, &r->rooms[i]);
         restore_judged(r);
 }
@@ -132,17 +183,6 @@ static struct restored_room *room_named(struct restore *r, const char *id)
         return NULL;
 }
 
-/* The newest addition and the newest removal are known. If both came later than the place, the session's
- * own record says more. */
-static void judge_from_row(struct restored_room *room, int64_t added_seq, int64_t removed_seq)
-{
-        if (added_seq >= room->start_seq && removed_seq >= room->start_seq)
-                return;
-        room->muted =
-                removed_seq < room->start_seq &&
-                (removed_seq > added_seq || (added_seq >= room->start_seq && removed_seq > 0));
-}
-
 /* False if neither the archive nor the tail knows the changes right before the place. */
 static bool take_row(struct restore *r, const char *const *v)
 {
@@ -151,9 +191,9 @@ static bool take_row(struct restore *r, const char *const *v)
                 return true;
         const struct fanout *f = r->gw->fanout;
         int64_t epoch = fanout_epoch(f, TOPIC_EVENTS);
-        room->known_from = v[3] ? strtoll(v[3], NULL, 10) : 0;
+        room->known_from = v[2] ? strtoll(v[2], NULL, 10) : 0;
         if (v[1])
-                judge_from_row(room, strtoll(v[1], NULL, 10), v[2] ? strtoll(v[2], NULL, 10) : 0);
+                room->muted = strcmp(v[1], "tern.member.removed") == 0;
         return room->start_seq <= (epoch << SEQ_EPOCH_SHIFT) + room->known_from ||
                room->known_from >= fanout_tail_start(f, TOPIC_EVENTS, room->partition);
 }
@@ -200,16 +240,36 @@ static void judge_from_store(void *arg, int err, const struct feed_rows *rows)
         ask_next_room(r);
 }
 
-/* ids, which need no escapes, and their partitions: two arrays as text. */
-static void ask_rights(struct restore *r, uint16_t topic, struct slice key, const char *ids,
-        const char *partitions, void (*done)(void *arg, int err, const struct feed_rows *rows))
+/* Some rooms as the statement wants them: arrays as text. The ids need no escapes. */
+struct asked {
+        struct buf ids, partitions, since, until;
+};
+
+static void asked_add(struct asked *a, const struct restored_room *room)
+{
+        const char *mark = a->ids.n > 0 ? "," : "{";
+        buf_printf(&a->ids, "%s\"%s\"", mark, room->id);
+        buf_printf(&a->partitions, "%s%u", mark, room->partition);
+        buf_printf(&a->since, "%s%" PRId64, mark, known_until(room));
+        buf_printf(&a->until, "%s%" PRId64, mark, room->start_seq);
+}
+
+/* Sends it, and empties it. */
+static void ask_rights(struct restore *r, uint16_t topic, struct slice key, struct asked *a,
+        void (*done)(void *arg, int err, const struct feed_rows *rows))
 {
         char epoch[16];
+        struct buf *const arrays[] = {&a->ids, &a->partitions, &a->since, &a->until};
+        for (size_t i = 0; i < ARRAY_LEN(arrays); i++)
+                buf_add_str(arrays[i], arrays[i]->n > 0 ? "}" : "{}");
         snprintf(epoch, sizeof(epoch), "%" PRIu32, fanout_epoch(r->gw->fanout, TOPIC_EVENTS));
-        const char *params[] = {r->user, ids, partitions, epoch};
+        const char *params[] = {r->user, buf_cstr(&a->ids), buf_cstr(&a->partitions), epoch,
+                buf_cstr(&a->since), buf_cstr(&a->until)};
         r->query = feed_query(r->gw->feed, topic, key, &messaging_sql[MESSAGING_SQL_RIGHTS], params,
                 ARRAY_LEN(params), done, r);
         feed_query_bridge(r->query, key);
+        for (size_t i = 0; i < ARRAY_LEN(arrays); i++)
+                buf_done(arrays[i]);
 }
 
 /* The rooms that the archive and the tail leave open, one after the other. */
@@ -222,39 +282,29 @@ static void ask_next_room(struct restore *r)
                 return;
         }
         const struct restored_room *room = &r->rooms[r->asking];
-        char ids[160], partitions[16];
-        snprintf(ids, sizeof(ids), "{\"%s\"}", room->id);
-        snprintf(partitions, sizeof(partitions), "{%u}", room->partition);
-        ask_rights(r, TOPIC_EVENTS, slice_str(room->id), ids, partitions, judge_one_from_store);
+        struct asked a = {.ids = BUF_EMPTY};
+        asked_add(&a, room);
+        ask_rights(r, TOPIC_EVENTS, slice_str(room->id), &a, judge_one_from_store);
 }
 
 static void ask_store(struct restore *r)
 {
-        struct buf ids = BUF_EMPTY, partitions = BUF_EMPTY;
-        buf_add_char(&ids, '{');
-        buf_add_char(&partitions, '{');
-        for (size_t i = 0; i < r->room_count; i++) {
-                const struct restored_room *room = &r->rooms[i];
-                if (is_own_room(r, room->id))
-                        continue;
-                const char *comma = ids.n > 1 ? "," : "";
-                buf_printf(&ids, "%s\"%s\"", comma, room->id);
-                buf_printf(&partitions, "%s%u", comma, room->partition);
-        }
-        buf_add_char(&ids, '}');
-        buf_add_char(&partitions, '}');
-        ask_rights(r, TOPIC_SESSIONS, slice_str(r->hex), buf_cstr(&ids), buf_cstr(&partitions),
-                judge_from_store);
-        buf_done(&ids);
-        buf_done(&partitions);
+        struct asked a = {.ids = BUF_EMPTY};
+        for (size_t i = 0; i < r->room_count; i++)
+                if (!is_own_room(r, r->rooms[i].id) && !r->rooms[i].certain)
+                        asked_add(&a, &r->rooms[i]);
+        ask_rights(r, TOPIC_SESSIONS, slice_str(r->hex), &a, judge_from_store);
 }
 
 void restore_judge(struct restore *r)
 {
+        bool suffices = !r->from_store;
         read_rooms(r);
-        r->from_store = r->from_store || !r->found.stated;
-        if (r->from_store)
-                ask_store(r);
-        else
+        for (size_t i = 0; i < r->room_count; i++)
+                if (!tail_suffices(r, &r->rooms[i]))
+                        suffices = false;
+        if (suffices)
                 judge_all_from_tail(r);
+        else
+                ask_store(r);
 }

@@ -56,6 +56,13 @@ int64_t session_position_seq(const struct gateway *gw, struct slice key)
         return (epoch << SEQ_EPOCH_SHIFT) + fanout_position(gw->fanout, TOPIC_EVENTS, p);
 }
 
+int64_t session_next_seq(const struct session *s, struct slice key)
+{
+        const struct fanout *f = s->gw->fanout;
+        uint16_t p = (uint16_t)partition_of(key, feed_partitions(s->gw->app->feed, TOPIC_EVENTS));
+        return subscriber_next(f, &s->sub, fanout_slot(f, TOPIC_EVENTS, p));
+}
+
 /* Joins the user's own room and counts the session as the user's. */
 static void adopt(struct session *s, struct slice user)
 {

@@ -48,7 +48,8 @@ struct session_log {
         char owner[OWNER_TEXT]; /* instance and a nonce: who holds this gen */
         int64_t gen;
         int64_t written_ms; /* of the newest record sent; 0 = none yet */
-        uint32_t in_flight; /* writes that the bus still holds */
+        uint64_t made, lost; /* numbers of the newest record, and of the newest that is not known to be in the log */
+        uint32_t in_flight;  /* writes that are under way */
         bool unrecoverable; /* the newest rooms are not in the log; the client was told */
         struct shard_timer timer, patience;
         struct list waiting; /* struct session_wait for the next write */
@@ -110,6 +111,8 @@ void session_drained(void *app, struct sio_socket *so);
 void session_dropped(void *app, struct sio_socket *so, const struct msg *first);
 /* seq of the next record of a key's partition, as this shard has seen the log. */
 int64_t session_position_seq(const struct gateway *gw, struct slice key);
+/* The same as this client has seen it. */
+int64_t session_next_seq(const struct session *s, struct slice key);
 /* Closes the transport; the client comes back by itself. */
 void session_drop(struct session *s, enum sio_close_reason reason);
 /* An ordinary new session: fresh sid and pid (unless recovery is off), attached at the log's present

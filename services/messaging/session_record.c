@@ -2,7 +2,7 @@
  * A session's record in chat.sessions: what another gateway needs to take the session over.
  *
  * Writes are coalesced: at most one in RECORD_INTERVAL_MS. Who waits (a join's ack) is told about
- * the first record that holds the rooms as they were when it asked. If a record is not confirmed,
+ * the first record that holds the rooms as they were when it asked, once it has come back through the log. If a record is not confirmed,
  * the rooms in the log are not the rooms the client is in: the client then gets a cursor that no
  * gateway knows, so that a restore ends in an honest new session, until a record is confirmed again.
  */
@@ -26,10 +26,12 @@
 
 struct session_write {
         struct bus_send send;
-        struct list in_log;      /* session_log.writes */
+        struct fanout_wait passed; /* Kafka has it; the shard has not come to it yet */
+        struct list in_log;        /* session_log.writes */
         struct session_log *log; /* kept alive by in_flight */
         struct list waiting;     /* struct session_wait */
         int64_t sent_ms;
+        uint64_t number;
 };
 
 void pid_hash(struct slice nsp, struct slice pid, uint8_t ret[PID_HASH_BYTES])
@@ -105,6 +107,7 @@ static int64_t muted_at(const struct subscription *sn)
         return sn->turn_count > 0 ? sn->turns[sn->turn_count - 1] : 0;
 }
 
+/* at: up to where the log is in what is said of the room. Whoever restores it has to look at the changes from there on. */
 static void encode_rooms(const struct session *s, struct buf *out)
 {
         buf_add_char(out, '[');
@@ -114,8 +117,8 @@ static void encode_rooms(const struct session *s, struct buf *out)
                 struct slice key = subscription_key(sn);
                 if (out->n > 1)
                         buf_add_char(out, ',');
-                buf_printf(out, "{\"id\":\"%.*s\",\"from\":%lld", SLICE_ARG(key),
-                        (long long)sn->from_seq);
+                buf_printf(out, "{\"id\":\"%.*s\",\"from\":%lld,\"at\":%lld", SLICE_ARG(key),
+                        (long long)sn->from_seq, (long long)session_next_seq(s, key));
                 if (sn->muted)
                         buf_printf(out, ",\"until\":%lld", (long long)muted_at(sn));
                 buf_add_char(out, '}');
@@ -186,14 +189,15 @@ static void tell_waiting(struct list *waiting, bool confirmed)
         }
 }
 
-static void write_reported(struct bus_send *send)
+static void write_done(struct session_write *w, bool confirmed)
 {
-        struct session_write *w = container_of(send, struct session_write, send);
         struct session_log *l = w->log;
-        bool confirmed = send->outcome == BUS_OK;
         struct session *s = l->session;
-        bool newest = list_last(&l->writes) == &w->in_log;
+        /* A later one that failed holds rooms that this one lacks. */
+        bool newest = list_last(&l->writes) == &w->in_log && w->number > l->lost;
         list_remove(&w->in_log);
+        if (!confirmed && w->number > l->lost)
+                l->lost = w->number;
         if (s && confirmed && newest)
                 tell_recoverable(s);
         else if (s && !confirmed)
@@ -204,17 +208,53 @@ static void write_reported(struct bus_send *send)
         log_free_if_idle(l);
 }
 
+static void write_passed(struct fanout_wait *wait, int64_t original)
+{
+        struct session_write *w = container_of(wait, struct session_write, passed);
+        const struct session *s = w->log->session;
+        write_done(w, original >= 0 && s && s->state == SESSION_LIVE);
+}
+
+/* That Kafka has it is not enough: behind another gateway's later gen it counts for nothing, and then the fence is met on the way. */
+static void write_reported(struct bus_send *send)
+{
+        struct session_write *w = container_of(send, struct session_write, send);
+        const struct session *s = w->log->session;
+        if (!s || send->outcome != BUS_OK) {
+                write_done(w, false);
+                return;
+        }
+        w->passed.passed = write_passed;
+        fanout_wait_passed(s->gw->fanout, TOPIC_SESSIONS, (uint16_t)send->partition, send->offset,
+                &w->passed);
+}
+
+/* The session ends: what only waits for the shard waits for nothing. */
+static void writes_forget_waits(struct session_log *l)
+{
+        list_for_each_safe(it, &l->writes)
+        {
+                struct session_write *w = list_entry(it, struct session_write, in_log);
+                if (!list_linked(&w->passed.link))
+                        continue;
+                fanout_wait_cancel(&w->passed);
+                write_done(w, false);
+        }
+}
+
 static void write_now(struct session *s)
 {
         struct session_log *l = s->log;
         struct session_write *w = xcalloc(1, sizeof(*w));
         w->log = l;
+        w->number = ++l->made;
         w->send.reply = shard_mailbox(s->gw->shard);
         w->send.done = write_reported;
         list_init(&w->waiting);
         list_splice(&w->waiting, &l->waiting);
         l->written_ms = w->sent_ms = gateway_now(s->gw);
         list_init(&w->in_log);
+        list_init(&w->passed.link);
         l->in_flight++;
         if (send_record(s, false, &w->send) == 0) {
                 list_push_back(&l->writes, &w->in_log);
@@ -223,6 +263,7 @@ static void write_now(struct session *s)
                 return;
         }
         l->in_flight--;
+        l->lost = w->number;
         tell_unrecoverable(s);
         struct list waiting;
         list_init(&waiting);
@@ -311,6 +352,9 @@ void session_log_release(struct session_log *l, enum session_end end)
                 (void)!send_record(s, false, NULL);
         tell_waiting(&l->waiting, false);
         l->session = NULL;
+        l->in_flight++; /* it stays until all have been looked at */
+        writes_forget_waits(l);
+        l->in_flight--;
         log_free_if_idle(l);
 }
 

@@ -4,6 +4,8 @@
 #ifndef TERN_MESSAGING_TOPICS_H
 #define TERN_MESSAGING_TOPICS_H
 
+#include "feed/feed.h"
+
 enum {
         TOPIC_EVENTS,
         TOPIC_RECEIPTS,
@@ -19,5 +21,8 @@ enum {
         ROOMS_CHAT,
         ROOMS_NONE,
 };
+
+/* What the feed is told of each. */
+extern const struct feed_topic messaging_topics[TOPIC_COUNT];
 
 #endif

@@ -292,6 +292,8 @@ void subscriber_lagged(struct fanout *f, struct subscriber *s, const struct msg 
  * of a fresh gateway's, which reaches back tail_ms), or it never had one: send it a fresh one. */
 bool subscriber_stale(
         const struct fanout *f, const struct subscriber *s, int64_t tail_ms, int64_t now_ms);
+/* The seq that it wants next of a slot: what its subscriptions' muted says is true there. */
+int64_t subscriber_next(const struct fanout *f, const struct subscriber *s, int32_t slot);
 /* The cursor for its present place, and notes that it gets it; n 0 unless it is live. Borrowed until the next call or batch.
  * The message that carries it must be MSG_VOLATILE: it may not outlive events that are dropped from the outbox before it. */
 struct slice subscriber_cursor(struct fanout *f, struct subscriber *s, int64_t now_ms);

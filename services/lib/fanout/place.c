@@ -16,6 +16,11 @@ int64_t place_next(const struct fanout *f, const struct subscriber *s, int32_t s
         return next < cap ? next : cap;
 }
 
+int64_t subscriber_next(const struct fanout *f, const struct subscriber *s, int32_t slot)
+{
+        return place_next(f, s, slot);
+}
+
 void place_own(struct fanout *f, struct subscriber *s)
 {
         size_t n = f->slot_count;

@@ -8,8 +8,7 @@
 
 #include <cmocka.h>
 
-static void fold_at(
-        struct found_state *st, int64_t gen, const char *owner, const char *rooms, int64_t written_ms)
+static void fold(struct found_state *st, int64_t gen, const char *owner, const char *rooms)
 {
         const struct event e = {
                 .type = EVENT_SESSION,
@@ -19,12 +18,7 @@ static void fold_at(
                 .rooms_json = (char *)(uintptr_t)rooms,
                 .gen = gen,
         };
-        found_state_fold(st, &e, written_ms);
-}
-
-static void fold(struct found_state *st, int64_t gen, const char *owner, const char *rooms)
-{
-        fold_at(st, gen, owner, rooms, 1);
+        found_state_fold(st, &e);
 }
 
 static void the_owners_newest_record_counts(void **state)
@@ -81,27 +75,6 @@ static void a_tail_that_begins_in_a_gen_is_sure_of_nobody(void **state)
         found_state_done(&st);
 }
 
-static void a_claim_states_no_rooms(void **state)
-{
-        UNUSED(state);
-        struct found_state st = {0};
-        fold_at(&st, 1, "a", "[1]", 10);
-        assert_true(st.stated);
-        fold_at(&st, 1, "a", "[2]", 20);
-        fold_at(&st, 2, "b", "[2]", 30);
-        fold_at(&st, 3, "c", "[2]", 40);
-        fold_at(&st, 3, "d", "[2]", 50);
-        assert_true(st.stated);
-        assert_int_equal(st.stated_ms, 20);
-        fold_at(&st, 3, "c", "[3]", 60);
-        assert_int_equal(st.stated_ms, 60);
-        found_state_done(&st);
-        fold_at(&st, 7, "a", "[1]", 70);
-        fold_at(&st, 8, "b", "[1]", 80);
-        assert_false(st.stated);
-        found_state_done(&st);
-}
-
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -109,7 +82,6 @@ int main(void)
                 cmocka_unit_test(who_comes_second_to_a_gen_is_nobody),
                 cmocka_unit_test(an_older_gen_says_nothing_any_more),
                 cmocka_unit_test(a_tail_that_begins_in_a_gen_is_sure_of_nobody),
-                cmocka_unit_test(a_claim_states_no_rooms),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -25,7 +25,10 @@ static int group_setup(void **state)
                 "INSERT INTO ingest_offset (topic, partition, epoch, next_offset) VALUES "
                 "('chat.events', 0, 1, 50), ('chat.events', 1, 1, 60);"
                 "INSERT INTO session VALUES ('ab', 3, 9, now(), false, 'sid', 'ann', 'gw/1', "
-                "'[{\"id\":\"c1\",\"from\":5}]')");
+                "'[{\"id\":\"c1\",\"from\":5}]');"
+                "INSERT INTO chat_event SELECT n, now(), 1, 0, 'c1', CASE n % 10 WHEN 2 THEN 'tern.member.added' WHEN 5 THEN "
+                "'tern.member.removed' ELSE 'tern.message.created' END, 'e' || n, '{\"userId\":\"' || CASE WHEN n < 50 THEN "
+                "'bob' ELSE 'eve' END || '\"}' FROM generate_series(1, 60) n");
         return 0;
 }
 
@@ -129,20 +132,36 @@ static void a_users_conversations_are_those_he_is_in(void **state)
         db_result_done(&r);
 }
 
-static void rights_come_with_how_far_the_archive_reaches(void **state)
+static void the_last_change_of_a_right_comes_with_how_far_the_archive_reaches(void **state)
 {
         UNUSED(state);
-        const char *const params[] = {"bob", "{\"c1\",\"c9\"}", "{0,1}", "1"};
-        struct db_result r = run(MESSAGING_SQL_RIGHTS, params, 4);
-        assert_int_equal(r.rows, 2);
-        assert_int_equal(r.columns, 4);
-        for (size_t i = 0; i < 2; i++) {
-                bool first = strcmp(db_value(&r, i, 0), "c1") == 0;
-                assert_int_equal(db_int(&r, i, 1), first ? 102 : 0);
-                assert_int_equal(db_int(&r, i, 2), first ? 150 : 0);
-                assert_int_equal(db_int(&r, i, 3), first ? 50 : 60);
+        static const struct {
+                const char *since, *until, *type;
+        } cases[] = {
+                {"0", "46", "tern.member.removed"},
+                {"0", "45", "tern.member.added"}, /* up to, not including */
+                {"45", "46", "tern.member.removed"},
+                {"46", "60", NULL}, /* of another user */
+                {"46", "46", NULL},
+        };
+        for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+                char since[16], until[16];
+                snprintf(since, sizeof(since), "{%s,0}", cases[i].since);
+                snprintf(until, sizeof(until), "{%s,9}", cases[i].until);
+                const char *const params[] = {"bob", "{\"c1\",\"c9\"}", "{0,1}", "1", since, until};
+                struct db_result r = run(MESSAGING_SQL_RIGHTS, params, ARRAY_LEN(params));
+                assert_int_equal(r.rows, 2);
+                assert_int_equal(r.columns, 3);
+                size_t first = strcmp(db_value(&r, 0, 0), "c1") == 0 ? 0 : 1;
+                if (cases[i].type)
+                        assert_string_equal(db_value(&r, first, 1), cases[i].type);
+                else
+                        assert_null(db_value(&r, first, 1));
+                assert_int_equal(db_int(&r, first, 2), 50);
+                assert_null(db_value(&r, 1 - first, 1));
+                assert_int_equal(db_int(&r, 1 - first, 2), 60);
+                db_result_done(&r);
         }
-        db_result_done(&r);
 }
 
 static void a_session_is_found_by_its_hash(void **state)
@@ -185,7 +204,7 @@ static void each_statement_finds_its_index(void **state)
                 {MESSAGING_SQL_HISTORY_AFTER, "'c1','112','115','10'"},
                 {MESSAGING_SQL_MESSAGE_BY_ID, "'m1'"},
                 {MESSAGING_SQL_CONVERSATIONS, "'ann',''"},
-                {MESSAGING_SQL_RIGHTS, "'bob','{c1}','{0}','1'"},
+                {MESSAGING_SQL_RIGHTS, "'bob','{c1}','{0}','1','{0}','{40}'"},
                 {MESSAGING_SQL_SESSION, "'ab'"},
         };
         pg_exec(db, "SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan");
@@ -216,7 +235,7 @@ int main(void)
                 cmocka_unit_test(pages_of_history_go_both_ways),
                 cmocka_unit_test(a_message_is_found_by_its_id),
                 cmocka_unit_test(a_users_conversations_are_those_he_is_in),
-                cmocka_unit_test(rights_come_with_how_far_the_archive_reaches),
+                cmocka_unit_test(the_last_change_of_a_right_comes_with_how_far_the_archive_reaches),
                 cmocka_unit_test(a_session_is_found_by_its_hash),
                 cmocka_unit_test(the_archive_is_behind_until_every_partition_is_there),
                 cmocka_unit_test(each_statement_finds_its_index),
