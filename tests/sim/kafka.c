@@ -87,7 +87,7 @@ static struct entry *append(struct kafka *k, struct write *w)
         return e;
 }
 
-struct late { /* a write that reaches the log though its producer has given it up */
+struct late { /* a write that reaches the log though its producer has given it up; none of the producer's overtakes it */
         struct kafka *kafka;
         struct write *write; /* owned */
         int64_t at_ms;
@@ -127,6 +127,7 @@ static void happen(struct bus *b, struct write *w)
                 struct late *l = xcalloc(1, sizeof(*l));
                 *l = (struct late){b->kafka, write_copy(w), machine_now_ms() + draw_below(3000)};
                 fiber_start(NULL, "late", come_late, l);
+                b->late_until_ms = l->at_ms + 1;
                 w->outcome = BUS_UNKNOWN;
                 return;
         }
@@ -155,8 +156,8 @@ static void sender(void *arg)
                                 continue;
                         }
                         w->outcome = chance(50) ? BUS_FAILED : BUS_UNKNOWN;
-                } else if (machine_now_ms() < w->due_ms) {
-                        fiber_wait(NULL, w->due_ms);
+                } else if (machine_now_ms() < w->due_ms || machine_now_ms() < b->late_until_ms) {
+                        fiber_wait(NULL, w->due_ms > b->late_until_ms ? w->due_ms : b->late_until_ms);
                         continue;
                 } else {
                         happen(b, w);

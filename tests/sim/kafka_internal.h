@@ -18,6 +18,7 @@ struct bus {
         struct list consumers; /* struct consumer.in_bus */
         struct list writes;    /* struct write, as they were made */
         struct list reports;   /* struct write: done, to be told */
+        int64_t late_until_ms; /* a write is under way of which the producer expects nothing any more */
 };
 
 struct followed { /* a partition that a consumer reads */

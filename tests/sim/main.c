@@ -3,7 +3,7 @@
  *
  * usage: tern-sim [--world NAME] [--seeds FIRST-LAST] [--seed N] [--trace] [--jobs N] [--mutation NAME|all]
  *
- * --world     feed or writer; without it each seed has a world of its kind
+ * --world     feed, writer or chat; without it each seed has a world of its kind
  * --seed N    one run; --trace prints all that happens in it
  * --seeds     many of them, in several processes; the first seeds that break a rule are run again by themselves, and print
  *             what led to it
@@ -38,7 +38,7 @@ struct options {
 static const struct {
         const char *name;
         void (*run)(uint64_t seed);
-} worlds[] = {{"feed", feed_world_run}, {"writer", writer_world_run}};
+} worlds[] = {{"feed", feed_world_run}, {"writer", writer_world_run}, {"chat", chat_world_run}};
 
 /* NULL: the seed's. */
 static const char *only_world;
@@ -170,7 +170,7 @@ static void run_many(const struct options *o, struct tally *t, bool stop)
 /* Where a bug of that file shows itself. */
 static const char *world_of(const char *file)
 {
-        return strstr(file, "services/writer/") ? "writer" : "feed";
+        return strstr(file, "services/writer/") ? "writer" : strstr(file, "services/messaging/") ? "chat" : "feed";
 }
 
 /* Each mutation must be found by some seed. */

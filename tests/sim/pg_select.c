@@ -144,26 +144,53 @@ static void messaging_session(const struct postgres *pg, char *const *v, struct 
         cell_bool(c, r->cells[4].i);
 }
 
-/* v: user, conversations, their partitions, epoch. */
+/* {"userId":"x" as the codec writes it. */
+static bool is_about(const struct cell *data, const char *user)
+{
+        struct buf field = BUF_EMPTY;
+        buf_printf(&field, "\"userId\":\"%s\"", user);
+        bool found = strstr(data->s.p, buf_cstr(&field)) != NULL;
+        buf_done(&field);
+        return found;
+}
+
+static const struct row *last_change(const struct postgres *pg, const char *user,
+        struct slice conversation, int64_t since, int64_t until)
+{
+        const struct table *t = &pg->tables[PG_CHAT_EVENT];
+        const struct row *last = NULL;
+        for (size_t i = 0; i < t->count; i++) {
+                const struct cell *e = t->rows[i]->cells;
+                if (slice_eq(e[4].s, conversation) && e[EVENT_SEQ].i >= since &&
+                        e[EVENT_SEQ].i < until && slice_starts(e[5].s, "tern.member.") &&
+                        is_about(&e[7], user) &&
+                        (!last || e[EVENT_SEQ].i > last->cells[EVENT_SEQ].i))
+                        last = t->rows[i];
+        }
+        return last;
+}
+
+/* v: user, conversations, their partitions, epoch, ranges. */
 static void messaging_rights(const struct postgres *pg, char *const *v, struct cells *c)
 {
-        struct buf id = BUF_EMPTY, partition = BUF_EMPTY;
-        const char *ids = v[1], *partitions = v[2];
-        c->columns = 4;
-        while (array_next(&ids, &id) && array_next(&partitions, &partition)) {
-                const struct row *m = find(pg, PG_MEMBER, buf_cstr(&id), v[0]);
+        static const int columns[] = {1, 2, 4, 5};
+        const char *at[4];
+        struct buf value[4] = {BUF_EMPTY, BUF_EMPTY, BUF_EMPTY, BUF_EMPTY};
+        for (size_t i = 0; i < ARRAY_LEN(at); i++)
+                at[i] = v[columns[i]];
+        c->columns = 3;
+        while (array_next(&at[0], &value[0]) && array_next(&at[1], &value[1]) &&
+                array_next(&at[2], &value[2]) && array_next(&at[3], &value[3])) {
+                const struct row *change = last_change(pg, v[0], buf_slice(&value[0]),
+                        number(buf_cstr(&value[2])), number(buf_cstr(&value[3])));
                 const struct place_row *p = postgres_find_place(pg, "chat.events",
-                        (int32_t)number(buf_cstr(&partition)), (uint32_t)number(v[3]));
-                cell_text(c, buf_slice(&id));
-                if (m)
-                        cell_i64(c, m->cells[3].i);
-                else
-                        cell_null(c);
-                number_or_null(c, m ? m->cells[4].i : 0);
+                        (int32_t)number(buf_cstr(&value[1])), (uint32_t)number(v[3]));
+                cell_text(c, buf_slice(&value[0]));
+                cell_text(c, change ? change->cells[5].s : SLICE_NONE);
                 number_or_null(c, p ? p->next_offset : 0);
         }
-        buf_done(&id);
-        buf_done(&partition);
+        for (size_t i = 0; i < ARRAY_LEN(value); i++)
+                buf_done(&value[i]);
 }
 
 static void conversation_cells(const struct row *conversation, struct cells *c)

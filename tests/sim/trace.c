@@ -13,7 +13,7 @@
 
 struct line {
         char about[12];
-        char text[180];
+        char text[400];
 };
 
 static struct {

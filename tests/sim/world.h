@@ -13,6 +13,8 @@
  *   writer_world.c  a story of writers
  *   archive.c       what they owe the database (the model)
  *
+ *   chat.h          a story of the chat service
+ *
  * A rule that is broken ends the run by fail(). Everything here belongs to the one real thread.
  */
 #ifndef TERN_SIM_WORLD_H
@@ -121,6 +123,8 @@ struct world {
 void feed_world_run(uint64_t seed);
 /* ---- writer_world.c ---- */
 void writer_world_run(uint64_t seed);
+/* ---- chat_world.c ---- */
+void chat_world_run(uint64_t seed);
 int32_t room_slot(const struct world *w, int room);
 /* A gateway says that [from, to) of the slot cannot be had: fails if it can. */
 void check_gap(struct world *w, const char *about, int32_t slot, int64_t from, int64_t to);

@@ -5,12 +5,11 @@
 #include "world.h"
 
 #include "archive.h"
+#include "scribe.h"
 
 #include "base/hash.h"
-#include "base/lifecycle.h"
 #include "proto/event.h"
 #include "writer/batch.h"
-#include "writer/intake.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,16 +20,6 @@ struct writer_shape {
         unsigned writers, partitions, records, batch_max;
         double kills, pauses, away, rows_bad, foreign, repeated;
         bool disasters, epochs;
-};
-
-struct scribe { /* one writer process */
-        struct writer_world *w;
-        char name[8];
-        struct process process;
-        struct bus *bus;
-        struct lifecycle lifecycle;
-        struct intake *intake;
-        bool stop;
 };
 
 struct writer_world {
@@ -44,47 +33,7 @@ struct writer_world {
         bool quiet, over;
 };
 
-/* ---- a writer ---- */
-
-static void scribe_main(void *arg)
-{
-        struct scribe *s = arg;
-        char fault[256];
-        const struct intake_options o = {
-                .dsn = "simulated",
-                .group = "tern-writer",
-                .timeout_ms = 1000,
-                .session_timeout_ms = 1500,
-                .batch_max = s->w->shape.batch_max,
-                .batch_bytes_max = 1 << 20,
-                .linger_ms = 20,
-                .commit_timeout_ms = 2000,
-                .retry_max_ms = 1000,
-                .resume_window_days = 30,
-                .stop_ms = 2000,
-                .bus = s->bus,
-                .log = trace_log(s->name),
-                .lifecycle = &s->lifecycle,
-        };
-        int err = intake_new(&o, &s->intake, fault);
-        CHECK(err == 0);
-        while (!s->stop)
-                fiber_wait(s, machine_now_ms() + 500);
-        s->intake = intake_free(s->intake);
-        process_kill(&s->process);
-}
-
-static struct scribe *scribe_start(struct writer_world *w, unsigned index)
-{
-        struct scribe *s = xcalloc(1, sizeof(*s));
-        s->w = w;
-        snprintf(s->name, sizeof(s->name), "w%u", index);
-        s->process = (struct process){.name = s->name};
-        s->bus = kafka_bus(w->kafka, &s->process);
-        fiber_start(&s->process, "main", scribe_main, s);
-        trace(NULL, "%s starts", s->name);
-        return s;
-}
+/* ---- the writers ---- */
 
 static void warden(void *arg)
 {
@@ -92,7 +41,7 @@ static void warden(void *arg)
         while (!w->over) {
                 for (unsigned i = 0; i < w->shape.writers; i++)
                         if (!w->scribes[i] || w->scribes[i]->process.dead)
-                                w->scribes[i] = scribe_start(w, i);
+                                w->scribes[i] = scribe_start(w->kafka, i, w->shape.batch_max);
                 fiber_wait(NULL, machine_now_ms() + 100 + draw_below(w->quiet ? 100 : 1500));
         }
 }
@@ -301,9 +250,7 @@ static void stumble(struct writer_world *w)
                         trace(NULL, "%s is killed", s->name);
                         process_kill(&s->process);
                 } else {
-                        trace(NULL, "%s is told to stop", s->name);
-                        s->stop = true;
-                        fiber_wake(s);
+                        scribe_stop(s);
                 }
                 count("writers ended");
                 return;
@@ -445,10 +392,8 @@ void writer_world_run(uint64_t seed)
         archive_explain(&w->archive);
         archive_check_end(&w->archive);
         w->over = true;
-        for (unsigned i = 0; i < w->shape.writers; i++) {
-                w->scribes[i]->stop = true;
-                fiber_wake(w->scribes[i]);
-        }
+        for (unsigned i = 0; i < w->shape.writers; i++)
+                scribe_stop(w->scribes[i]);
         machine_run(all_gone, w, machine_now_ms() + 20000);
         if (!all_gone(w))
                 fail(NULL, "a writer does not stop");
