@@ -247,6 +247,7 @@ test('at the cap a request is answered as one whose session is unknown, and belo
   }
   const waiting = parked.map(({ sid, abort }) => ask('messaging/0', sid, { signal: abort.signal }).catch(() => null));
   await waitFor('both are spliced', async () => (await stack.metrics('messaging/0'))('tern_splices') === 2);
+  await waitFor('and counted against their bound', async () => (await stack.metrics('messaging/0'))('tern_entries_used', { bound: 'splices' }) === 2);
   const sid = await openSession('messaging/1');
   assert.deepEqual([(await ask('messaging/0', sid, post)).text], [unknown]);
   await waitFor('it is counted', async () => (await count('messaging/0', 'tern_splices_total', 'full')) === 1);
