@@ -137,8 +137,7 @@ int main(int argc, char **argv)
                         (unsigned)random_u64());
         app.log = log_new(
                 "notification", app.instance, level_of(app.settings.log_level), STDERR_FILENO);
-        if (result.warnings.n)
-                log_warn(app.log, "settings_unknown", F_SLICE("text", buf_slice(&result.warnings)));
+        config_log_warnings(&result, app.log);
         app.metrics = metrics_new(METRICS_NOTIFICATION);
         metrics_set(app.metrics, M_build_info, 0, 1);
         long cores = sysconf(_SC_NPROCESSORS_ONLN);

@@ -364,9 +364,7 @@ int main(int argc, char **argv)
         if (!instance[0])
                 snprintf(instance, sizeof(instance), "writer-%08x", (unsigned)random_u64());
         app.log = log_new("writer", instance, level_of(app.settings.log_level), STDERR_FILENO);
-        if (app.config.warnings.n)
-                log_warn(app.log, "settings_unknown",
-                        F_SLICE("text", buf_slice(&app.config.warnings)));
+        config_log_warnings(&app.config, app.log);
         app.metrics = metrics_new(METRICS_WRITER);
         metrics_set(app.metrics, M_build_info, 0, 1);
         code = run(&app);

@@ -1,5 +1,7 @@
 #include "base/config.h"
 
+#include "base/log.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
@@ -226,6 +228,16 @@ int config_load(
         }
         sort_environment(groups, count, env, ret);
         return ret->faults.n ? -EINVAL : 0;
+}
+
+void config_log_warnings(const struct config_result *r, struct log *log)
+{
+        struct slice rest = buf_slice(&r->warnings);
+        for (ptrdiff_t end; (end = slice_find(rest, '\n')) >= 0;) {
+                log_warn(log, "settings_unknown",
+                        F_SLICE("text", slice_of(rest.p, (size_t)end)));
+                rest = slice_from(rest, (size_t)end + 1);
+        }
 }
 
 void config_result_done(struct config_result *r)

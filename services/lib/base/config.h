@@ -73,6 +73,8 @@ struct config_group {
 #define CONFIG_ROW(st, type_, field, env_, def_, min_, max_, unit_, text_)                         \
         {CONFIG_##type_, offsetof(st, field), env_, def_, min_, max_, unit_, text_},
 
+struct log;
+
 struct config_passthrough {
         char *name, *value; /* owned: "sasl.mechanism", "PLAIN" */
 };
@@ -89,6 +91,8 @@ struct config_result {
 MUST_CHECK int config_load(
         const struct config_group *groups, size_t count, char **env, struct config_result *ret);
 void config_result_done(struct config_result *r);
+/* A log line for each warning. */
+void config_log_warnings(const struct config_result *r, struct log *log);
 /* Frees the owned strings of each group. */
 void config_free(const struct config_group *groups, size_t count);
 /* The text of --help: every setting with default, range, unit and text. */
