@@ -300,29 +300,6 @@ void config_help(const struct config_group *groups, size_t count, struct buf *ou
                          "TERN_KAFKA_BOOTSTRAP_SERVERS.\n");
 }
 
-void config_markdown(const struct config_group *groups, size_t count, struct buf *out)
-{
-        for (size_t g = 0; g < count; g++) {
-                buf_printf(out,
-                        "### %s\n\n| setting | default | values | meaning |\n|---|---|---|---|\n",
-                        groups[g].title);
-                for (size_t i = 0; i < groups[g].count; i++) {
-                        const struct config_row *row = &groups[g].rows[i];
-                        buf_printf(out, "| `%s` | `%s` | ", row->env, row->def);
-                        struct buf range = BUF_EMPTY;
-                        add_range(row, &range);
-                        for (size_t k = 0; k < range.n; k++) {
-                                if (range.p[k] == '|')
-                                        buf_add_char(out, '\\');
-                                buf_add_char(out, range.p[k]);
-                        }
-                        buf_done(&range);
-                        buf_printf(out, " | %s |\n", row->text);
-                }
-                buf_add_char(out, '\n');
-        }
-}
-
 /* An address may hold a password, as postgresql://user:password@host or as password=…: it is not
  * printed. */
 static void add_address(struct buf *out, const char *text)

@@ -97,8 +97,6 @@ void config_log_warnings(const struct config_result *r, struct log *log);
 void config_free(const struct config_group *groups, size_t count);
 /* The text of --help: every setting with default, range, unit and text. */
 void config_help(const struct config_group *groups, size_t count, struct buf *out);
-/* The same as a Markdown table, for the manual. */
-void config_markdown(const struct config_group *groups, size_t count, struct buf *out);
 /* name=value lines of what is in force, secrets shown as "(set)"; for --print-settings. */
 void config_print(const struct config_group *groups, size_t count, struct buf *out);
 
