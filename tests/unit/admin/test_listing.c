@@ -118,6 +118,20 @@ static void pages_of_many_shards_have_every_key_once(void **state)
         }
 }
 
+static void a_full_part_beside_empty_ones_has_more(void **state)
+{
+        UNUSED(state);
+        struct listing all = page("", "", 2), full = page("", "", 2), empty = page("", "", 2);
+        put(&full, "a", 1);
+        put(&full, "b", 1);
+        put(&full, "c", 1);
+        listing_merge(&all, &full, 1);
+        expect(&all, "a,b", true);
+        listing_merge(&all, &empty, 1);
+        expect(&all, "a,b", true);
+        listing_done(&all);
+}
+
 /* An answer that was cut short says nothing of what comes after its last row: neither does the page. */
 static void a_part_that_ended_early_bounds_the_page(void **state)
 {
@@ -156,6 +170,7 @@ int main(void)
                 cmocka_unit_test(only_what_begins_with_the_prefix_counts),
                 cmocka_unit_test(a_key_that_comes_twice_adds_up),
                 cmocka_unit_test(pages_of_many_shards_have_every_key_once),
+                cmocka_unit_test(a_full_part_beside_empty_ones_has_more),
                 cmocka_unit_test(a_part_that_ended_early_bounds_the_page),
                 cmocka_unit_test(what_is_too_long_for_a_key_is_refused),
         };
