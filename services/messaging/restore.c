@@ -16,7 +16,7 @@
 #include <stdlib.h>
 
 #define BARRIER_MS 3000
-#define RESTORE_MS 8000 /* then the client gets a new session, or comes again: see put_off() */
+#define RESTORE_MS 8000 /* then the client gets a new session, or comes again: see restore_put_off() */
 #define CLAIMS_MAX 4
 
 static void restore_free(struct restore *r)
@@ -66,9 +66,18 @@ void restore_fail(struct restore *r, enum resume_result why)
         restore_free(r);
 }
 
-/* Kafka is away, so nobody knows whether the session is another's by now. A new one would be a no from ignorance, and
- * of no use while nothing can be sent: the transport closes, and the client comes again with what it has. */
-static void put_off(struct restore *r)
+void restore_unread(struct restore *r, int err)
+{
+        if (err == -EAGAIN)
+                restore_fail(r, RESUME_UNAVAILABLE);
+        else
+                restore_put_off(r);
+}
+
+/* Kafka or Postgres is away, so nobody knows what the session is, or whether it is another's by now. A new one would be a
+ * no from ignorance, and what was missed would be lost to the client: the transport closes, and it comes again with what
+ * it has. */
+void restore_put_off(struct restore *r)
 {
         struct session *s = r->s;
         count(r->gw, RESUME_UNAVAILABLE);
@@ -84,7 +93,7 @@ static void too_late(struct shard *sh, struct shard_timer *t)
         if (r->query)
                 restore_fail(r, RESUME_UNAVAILABLE);
         else
-                put_off(r);
+                restore_put_off(r);
 }
 
 /* ---- the end: a restored session ---- */
@@ -237,7 +246,7 @@ static void claim_reported(struct bus_send *send)
                 return;
         }
         if (send->outcome != BUS_OK) {
-                put_off(r);
+                restore_put_off(r);
                 return;
         }
         r->wait.passed = claim_passed;
@@ -268,7 +277,7 @@ static void claim(struct restore *r)
         if (err == 0)
                 return;
         r->sending = false;
-        put_off(r);
+        restore_put_off(r);
 }
 
 void restore_found(struct restore *r)
@@ -286,7 +295,7 @@ static void barrier_passed(void *arg, int err)
         struct restore *r = arg;
         r->barrier = NULL;
         if (err < 0)
-                put_off(r);
+                restore_put_off(r);
         else
                 restore_find(r);
 }

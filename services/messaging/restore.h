@@ -74,6 +74,11 @@ struct restore {
 
 /* Another session begins instead. */
 void restore_fail(struct restore *r, enum resume_result why);
+/* Who would have to know cannot be asked now: the client is to come again. */
+void restore_put_off(struct restore *r);
+/* A feed_query() failed. More than a bridge holds lies between the archive and the tail (-EAGAIN): that may last for hours, and another
+ * session begins; an outage passes, and the client is to come again. */
+void restore_unread(struct restore *r, int err);
 
 /* ---- restore_find.c ---- */
 /* Then restore_found(). */

@@ -75,7 +75,7 @@ static void found_in_store(void *arg, int err, const struct feed_rows *rows)
         struct restore *r = arg;
         r->query = NULL;
         if (err < 0 || (rows->rows > 0 && rows->columns != SESSION_SQL_COLUMNS)) {
-                restore_fail(r, RESUME_UNAVAILABLE);
+                restore_unread(r, err);
                 return;
         }
         r->from_store = true;

@@ -211,7 +211,7 @@ static void judge_one_from_store(void *arg, int err, const struct feed_rows *row
         struct restored_room *room = &r->rooms[r->asking++];
         r->query = NULL;
         if (!rows_fit(err, rows)) {
-                restore_fail(r, RESUME_UNAVAILABLE);
+                restore_unread(r, err);
                 return;
         }
         for (size_t i = 0; i < rows->rows; i++)
@@ -227,7 +227,7 @@ static void judge_from_store(void *arg, int err, const struct feed_rows *rows)
         struct restore *r = arg;
         r->query = NULL;
         if (!rows_fit(err, rows)) {
-                restore_fail(r, RESUME_UNAVAILABLE);
+                restore_unread(r, err);
                 return;
         }
         for (size_t i = 0; i < rows->rows; i++) {

@@ -13,6 +13,7 @@ class ChatClient {
     Object.assign(this, { history, name, user, rooms });
     this.session = 0; // raised with each session that begins anew
     this.last = new Map(); // by room: the newest seq seen
+    this.base = new Map(); // by room: the same when the session began; what came since may have come behind a hole
     this.followed = new Set();
     this.ended = false;
     this.socket = io(world.url('messaging'), { auth: { token: world.token(user) }, forceNew: true, transports, timeout: 4000, reconnectionDelay: 150, reconnectionDelayMax: 1500 });
@@ -48,6 +49,7 @@ class ChatClient {
     if (recovered) return;
     this.session++;
     this.followed.clear();
+    this.base = new Map(this.last);
     for (const room of this.rooms) this.follow(room, this.session);
   }
 
@@ -60,7 +62,7 @@ class ChatClient {
   }
 
   join(room, session) {
-    const after = this.last.get(room) ?? -1;
+    const after = this.base.get(room) ?? -1;
     this.note('ask', { room });
     return new Promise((done) => {
       // In the callback itself, not after a promise: the next event may come in the same turn.

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { startBalancer } from '../lib/balancer.js';
+import { waitStored } from '../lib/database.js';
 import { createConversation, restOk } from '../lib/rest.js';
 import { askOk, assertIds, assertInOrder, connected, recordEvents, say, waitForCount } from '../lib/sockets.js';
 import { startStack } from '../lib/stack.js';
@@ -177,5 +178,34 @@ test('idle for three times the tail, then the gateway is killed: sockets and str
   // The rights to one room are read once, not once for each client.
   assert.ok((await storeReads(gateways[2])) - readsBefore < r.all.length, `${(await storeReads(gateways[2])) - readsBefore} reads`);
   await Promise.all(['messaging/0', 'messaging/1', 'notification/0'].map((name) => stack.start(name)));
+  end(r);
+});
+
+test('a session that only Postgres knows, and Postgres is away: the client is put off, and then recovered', async () => {
+  const r = await room(3);
+  const { id, ada, bobs, balancer } = r;
+  ada.socket.io.uri = stack.urlOf(gateways[2]);
+  ada.socket.io.engine.close();
+  await waitFor('ada is back', () => ada.socket.connected && ada.back === 1);
+  const went = Promise.all(bobs.map(({ socket }) => once(socket, 'disconnect')));
+  balancer.servers = [];
+  balancer.cut();
+  await went;
+  const ids = await sayMany(ada, id, 20);
+  await waitStored(stack, id, ids.length);
+  await sleep(3 * tailMs); // this is the point: the sessions leave the tail of whoever starts now
+  await stack.kill(gateways[0]);
+  await stack.start(gateways[0]);
+  const unavailable = async () => (await stack.metrics(gateways[0]))('tern_resumes_total', { result: 'unavailable' });
+  await stack.kill('postgres');
+  try {
+    balancer.servers = [stack.urlOf(gateways[0])];
+    await waitFor('each was put off', async () => (await unavailable()) >= bobs.length, 30000);
+    assert.ok(bobs.every((c) => c.anew === 0));
+  } finally {
+    await stack.start('postgres');
+  }
+  await waitFor('they are back', () => bobs.every((c) => c.socket.connected && c.back >= 1), 30000);
+  await assertExactly(r.all, ids);
   end(r);
 });
