@@ -1,6 +1,7 @@
 // The benchmarks: each figure as a ratio against something measured in the same run. By hand: scripts/bench [NAME ...].
 import path from "node:path";
 import { socketio } from "./socketio.mjs";
+import { measureDeath, measureRate } from "./resume.mjs";
 import { measurePosts, measureWebSockets } from "./splice.mjs";
 import { bin, build, dir, figure, gateway, here, idle, load, round, serve, settle, sh, smallRooms, stack, stackTool, warm } from "./tools.mjs";
 
@@ -75,6 +76,27 @@ const benches = {
     st.down();
     figure("median that a splice adds to a WebSocket's round trip", `${round(spliced.p50 - direct.p50, 3)} ms (p99 ${round(spliced.p99 - direct.p99, 3)} ms), ${round(spliced.cpu_us - direct.cpu_us, 1)} us of CPU over ${direct.cpu_us} us`, "at most 0.2 ms", spliced.p50 - direct.p50 <= 0.2);
     figure("median that a splice adds to a POST on a connection of its own", `${round(posts.p50 - anew.p50, 3)} ms (p99 ${round(posts.p99 - anew.p99, 3)} ms), ${round(posts.cpu_us - anew.cpu_us, 1)} us of CPU over ${anew.cpu_us} us`, "at most 0.5 ms", posts.p50 - anew.p50 <= 0.5);
+  },
+
+  // 5,000 stock clients lose their gateway; then what was missed is handed over from each tier.
+  async resume() {
+    const counts = ["--messaging", "2", "--notification", "0", "--writer", "1"];
+    const st = stack({}, counts);
+    const kill = (name) => sh(stackTool, ["kill", st.at, name]);
+    const death = await measureDeath(st, kill);
+    st.down();
+    console.log("death", JSON.stringify(death));
+    figure("5,000 clients back and caught up after SIGKILL of their gateway", `${death.back_ms} ms, ${death.caught_up_ms} ms, ${death.recovered} recovered, ${death.postgres_reads} reads of Postgres, ${death.rss_mb[0]} MB before, ${death.rss_mb[1]} MB at most`, "60 s; 16 reads a second", death.ended === death.clients && death.anew === 0 && death.caught_up_ms < 60000 && death.postgres_reads <= (16 * death.caught_up_ms) / 1000);
+    // A gateway that starts with a short tail has to go to Postgres, or to Kafka.
+    const short = { TERN_TAIL_FILL_MS: "1000", TERN_DEDUPE_WINDOW_MS: "1000" };
+    for (const [tier, sets] of [["tail", {}], ["postgres", short], ["kafka", short]]) {
+      const own = stack(sets, counts);
+      const act = Object.fromEntries(["kill", "start", "pause", "cont"].map((verb) => [verb, (name) => sh(stackTool, [verb, own.at, name])]));
+      const rate = await measureRate(own, { tier }, act);
+      own.down();
+      console.log("rate", JSON.stringify(rate));
+      figure(`events handed over from ${tier}`, `${rate.events_per_s}/s (${rate.events} events to ${rate.clients} clients, up to ${rate.rss_mb[1]} MB)`, "all that was missed, from that tier", rate.ended === rate.clients && rate.catchups_of_the_tier >= rate.clients);
+    }
   },
 
   // The writer against COPY of the same rows into the same tables with the same indexes.
