@@ -26,7 +26,7 @@ foreach(folder lib/fanout lib/feed writer messaging)
   file(GLOB sources CONFIGURE_DEPENDS RELATIVE ${CMAKE_SOURCE_DIR} ${CMAKE_SOURCE_DIR}/services/${folder}/*.c)
   foreach(source ${sources})
     # What no mutation is about comes from its library, like everything else.
-    string(FIND "${SIM_MUTATIONS}" "\"services/${source}\"" named)
+    string(FIND "${SIM_MUTATIONS}" "\"${source}\"" named)
     if(named EQUAL -1)
       continue()
     endif()
