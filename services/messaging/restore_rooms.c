@@ -113,20 +113,22 @@ static bool take_change(
         return true;
 }
 
-static void judge_from_tail(const struct restore *r, struct restored_room *room)
-{
-        const struct fanout *f = r->gw->fanout;
-        const struct record *rec = fanout_newest(f, TOPIC_EVENTS, slice_str(room->id));
-        for (; rec && rec->offset >= room->known_from; rec = fanout_prev(f, rec)) {
-                if (take_change(r, room, rec))
-                        return;
-        }
-}
-
 /* Up to where what is known of the room is true: who joined it had a right to it there. */
 static int64_t known_until(const struct restored_room *room)
 {
         return room->at_seq >= 0 ? room->at_seq : room->from_seq;
+}
+
+static void judge_from_tail(const struct restore *r, struct restored_room *room)
+{
+        const struct fanout *f = r->gw->fanout;
+        const struct record *rec = fanout_newest(f, TOPIC_EVENTS, slice_str(room->id));
+        /* A gateway that is behind has older changes only, and what is known is newer. */
+        for (; rec && rec->offset >= room->known_from && record_seq(rec) >= known_until(room);
+                rec = fanout_prev(f, rec)) {
+                if (take_change(r, room, rec))
+                        return;
+        }
 }
 
 static bool tail_covers(const struct restore *r, const struct restored_room *room, int64_t seq)
